@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""
+Set up, demo, test and check imgmon with nothing but Python 3.11 or newer.
+
+    python3 dev.py demo     everything local, no keys: simulator, daemon, live table
+    python3 dev.py test     all tests (further arguments go to pytest)
+    python3 dev.py check    the whole gate: format, lint, types, imports, tests with coverage
+    python3 dev.py setup    only make .venv
+    python3 dev.py lock     write the lock files anew (needs uv)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = Path(os.environ.get("IMGMON_VENV", ROOT / ".venv"))
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+STAMP = VENV / "imgmon.stamp"
+# What the daemon runs on, and the same with the tools of the gate.
+LOCK = ROOT / "requirements.lock"
+DEV_LOCK = ROOT / "tests" / "requirements.lock"
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; return its exit code."""
+    commands = {"setup": setup, "demo": demo, "test": test, "check": check, "lock": lock}
+    if not arguments or arguments[0] not in commands:
+        print(__doc__.strip(), file=sys.stderr)
+        return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
+    if sys.version_info < (3, 11):  # noqa: UP036 - this very script may be run by an old one
+        print("imgmon needs Python 3.11 or newer; run dev.py with one.", file=sys.stderr)
+        return 2
+    return commands[arguments[0]](arguments[1:])
+
+
+def setup(_: list[str]) -> int:
+    """Make .venv with everything the tests and the gate need."""
+    # The build backend is in the lock, so nothing unhashed is fetched.
+    own = ["--no-deps", "--no-build-isolation", "--editable", ROOT]
+    return install("dev", DEV_LOCK, own)
+
+
+def install(kind: str, lock_file: Path, own: list[object] | None = None) -> int:
+    """Bring .venv to *lock_file* (and our own package), unless it is there already."""
+    wanted = f"{kind} {fingerprint()}"
+    present = STAMP.read_text() if STAMP.is_file() and PYTHON.exists() else ""
+    if present in (wanted, f"dev {fingerprint()}"):
+        return 0
+    print(f"Setting up {VENV.name} (once, about half a minute) ...", file=sys.stderr, flush=True)
+    if not present:
+        venv.EnvBuilder(with_pip=True, clear=True).create(VENV)
+    pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    for step in ([*pip, "--require-hashes", "--requirement", lock_file], own and [*pip, *own]):
+        if step and (code := run(step)):
+            print(
+                "Set-up failed, see above. Without a network, point pip at a local index "
+                "(PIP_INDEX_URL) and run it again.",
+                file=sys.stderr,
+            )
+            return code
+    STAMP.write_text(wanted)
+    return 0
+
+
+def fingerprint() -> str:
+    """Return what the environment depends on: locks, project file, interpreter, place."""
+    digest = hashlib.sha256(sys.version.encode() + str(ROOT).encode())
+    for path in (LOCK, DEV_LOCK, ROOT / "pyproject.toml"):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def demo(arguments: list[str]) -> int:
+    """Run the demo until Ctrl-C; it needs only what the daemon runs on."""
+    return install("run", LOCK) or run([PYTHON, "-m", "monitor", "demo", *arguments])
+
+
+def test(arguments: list[str]) -> int:
+    """Run the tests."""
+    return setup([]) or run([PYTHON, "-m", "pytest", *arguments])
+
+
+def check(_: list[str]) -> int:
+    """Run every part of the gate, also after a failure, and say which failed."""
+    if code := setup([]):
+        return code
+    data = ["--data-file", VENV / "coverage"]
+    parts: dict[str, list[list[object]]] = {
+        "format": [[PYTHON, "-m", "ruff", "format", "--check", "."]],
+        "lint": [[PYTHON, "-m", "ruff", "check", "."]],
+        "types": [[PYTHON, "-m", "mypy"]],
+        "imports": [[BIN / "lint-imports"]],
+        "tests": [[PYTHON, "-m", "coverage", "run", *data, "-m", "pytest"]],
+        "coverage": [
+            [PYTHON, "-m", "coverage", "combine", *data],
+            [PYTHON, "-m", "coverage", "report", *data, "--fail-under=95"],
+            [
+                PYTHON, "-m", "coverage", "report", *data, "--fail-under=100",
+                "--include=monitor/core/*,probes/classify*,probes/retry.py,probes/formats/*",
+            ],
+        ],
+    }  # fmt: skip
+    failed = []
+    for name, steps in parts.items():
+        print(f"== {name}", flush=True)
+        if any([run(step) for step in steps]):  # noqa: C419 - every step runs, failed or not
+            failed.append(name)
+    print(f"== failed: {', '.join(failed)}" if failed else "== all good", flush=True)
+    return bool(failed)
+
+
+def lock(_: list[str]) -> int:
+    """Write both lock files: all platforms, hashes, no registry address."""
+    command = [
+        "uv", "pip", "compile", "pyproject.toml", "--universal", "--python-version", "3.11",
+        "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "--quiet",
+    ]  # fmt: skip
+    return run([*command, "--upgrade", "--output-file", LOCK]) or run(
+        # Constrained by the first, so that the tests run what the daemon runs.
+        [*command, "--extra", "dev", "--constraint", LOCK, "--output-file", DEV_LOCK]
+    )
+
+
+def run(command: list[object]) -> int:
+    """Run *command* in the project folder; Ctrl-C is the child's to handle."""
+    with subprocess.Popen([str(part) for part in command], cwd=ROOT) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue  # The child got it too and is stopping cleanly.
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
