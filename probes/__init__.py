@@ -1,0 +1,1 @@
+"""Canary probes for image-generation APIs: a library of its own, usable without the monitor."""

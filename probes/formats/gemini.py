@@ -1,0 +1,103 @@
+"""Google's ``generateContent``, also as gateways serve it with a bearer key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from probes.classify import POLICY_WORDS, request_id
+from probes.complaint import dicts, dig, word
+from probes.formats._answer import (
+    answer,
+    aspect_ratio,
+    entries,
+    image_bytes,
+    refuse,
+    segment,
+    server_seconds,
+)
+from probes.model import Canary, ErrorClass, Exchange, Picture, Refused, Reply, Send, Target
+
+# Finish reasons of an account that Google has limited for policy, whatever it asks for.
+_LIMITED: Final = frozenset({"pup_limited_disabled", "escalation"})
+
+
+class Gemini:
+    """One generateContent call, one picture in the answer."""
+
+    name = "gemini"
+    options: Mapping[str, str] = {
+        "api_version": "path prefix, v1 (default) or v1beta",
+        "auth": "key: x-goog-api-key (default); bearer: Authorization, for gateways",
+        "image_size": "imageSize as sent (512, 1K, 2K, 4K) instead of the one the size implies",
+    }
+
+    def exchange(self, target: Target, canary: Canary) -> Exchange:
+        """Ask for the picture and return the last one that is not a thought."""
+        version = segment(str(target.options.get("api_version", "v1")))
+        url = f"{target.base_url}/{version}/models/{segment(target.model)}:generateContent"
+        reply = yield Send(
+            method="POST", url=url, headers=_auth(target), json=_body(target, canary)
+        )
+        doc = answer(reply, target)
+        entries(doc, "candidates", reply)
+        encoded = _last_image(doc)
+        if encoded is None:
+            raise _without_image(doc, reply)
+        return Picture(
+            data=image_bytes(encoded, reply),
+            model_version=word(doc.get("modelVersion")),
+            finish_reason=word(dig(doc, "candidates", 0, "finishReason")),
+            request_id=request_id(reply),
+            server_s=server_seconds(reply),
+        )
+
+
+def _auth(target: Target) -> dict[str, str]:
+    if target.options.get("auth") == "bearer":
+        return {"authorization": f"Bearer {target.api_key}"}
+    return {"x-goog-api-key": target.api_key}
+
+
+def _body(target: Target, canary: Canary) -> dict[str, Any]:
+    image: dict[str, Any] = {"aspectRatio": aspect_ratio(target.size)}
+    if size := target.options.get("image_size") or _image_size(target.size):
+        image["imageSize"] = str(size)
+    return {
+        "contents": [{"role": "user", "parts": [{"text": canary.prompt}]}],
+        "generationConfig": {"responseModalities": ["IMAGE"], "imageConfig": image},
+    }
+
+
+def _image_size(size: tuple[int, int] | None) -> str | None:
+    """Return the step nearest to *size* by area; None for 1K, which older models refuse to hear."""
+    area = size[0] * size[1] if size else 1024 * 1024
+    steps = ((512 * 1024, "512"), (1024 * 2048, None), (2048 * 4096, "2K"))
+    return next((step for below, step in steps if area < below), "4K")
+
+
+def _last_image(doc: dict[str, Any]) -> str | None:
+    """Return the base64 of the last picture; thoughts may hold interim ones."""
+    found = None
+    for part in dicts(dig(doc, "candidates", 0, "content", "parts")):
+        data = dig(part, "inlineData", "data") or dig(part, "inline_data", "data")
+        if isinstance(data, str) and part.get("thought") is not True:
+            found = data
+    return found
+
+
+def _without_image(doc: dict[str, Any], reply: Reply) -> Refused:
+    candidate = dig(doc, "candidates", 0)
+    blocked = word(dig(doc, "promptFeedback", "blockReason"))
+    finish = word(dig(candidate, "finishReason"))
+    reason = (finish or "").lower()
+    if (blocked and candidate is None) or reason in POLICY_WORDS:
+        error = ErrorClass.POLICY_BLOCKED
+    elif reason in _LIMITED:
+        error = ErrorClass.NOT_ENTITLED
+    else:
+        error = ErrorClass.NO_IMAGE
+    texts = [part.get("text") for part in dicts(dig(candidate, "content", "parts"))]
+    said = word(dig(candidate, "finishMessage")) or next(filter(None, map(word, texts)), None)
+    finish = blocked if candidate is None else finish
+    return refuse(reply, error, said or f"no image ({finish or 'empty answer'})", finish=finish)
