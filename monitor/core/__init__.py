@@ -1,0 +1,1 @@
+"""Pure measurement: values in, values out. No I/O, clock, randomness, logging or async."""

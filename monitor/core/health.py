@@ -1,0 +1,246 @@
+"""
+What a target is thought to be right now: a pure fold over its probe results.
+
+Fast down, slow up. One failure makes a target ``suspect``, *down_after* in a row make it
+``down``; one success clears a suspicion, but an outage ends only after *up_after* successes in a
+row. Until then the target is shown ``degraded``, not ``suspect``: its failures are confirmed, it
+is the recovery that is not. With the outage its failures leave the share that ``degraded``
+looks at, or a healed target would stay degraded for the next ten probes.
+
+A refusal that concerns only our account (``unusable``) is laid over this evidence as a block and
+does not touch it. Rate limits and quotas end at their retry time; every other block ends with
+the next picture. A failure lifts no block: a 503 does not prove that our key works again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from monitor import limits
+from monitor.core.snapshot import Health, State
+from monitor.core.spec import Policy, TargetSpec
+from monitor.core.words import utc
+from probes.model import Effect, ErrorClass, Outcome, ProbeKind, ProbeResult
+
+# Fewer recent probes than this say nothing about a share.
+DEGRADED_SEEN_MIN: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A refusal of our account, ended by a good result or, if known, at *retry_at*."""
+
+    error: ErrorClass
+    detail: str
+    since: float
+    retry_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthState:
+    """
+    All that judging needs to remember of a target.
+
+    Attributes:
+        state: What good and bad results say, apart from any block and from ageing.
+        since: When *state* began; for failures, the first failed probe of the run.
+        good_run, bad_run: Good or bad results in a row; unusable and void ones do not count.
+        bad_since: First failure of the current or last run of them.
+        down_since: First failure of an outage that has not been proven over.
+        recent: The last ``degraded_of`` verdicts, True for good, newest last.
+        error: Class of the last failure.
+        retry_at: When the last result, a failure, asked to be called again.
+        last_at: Start of the newest good, bad or unusable probe.
+    """
+
+    state: State = State.UNKNOWN
+    since: float | None = None
+    good_run: int = 0
+    bad_run: int = 0
+    bad_since: float | None = None
+    down_since: float | None = None
+    recent: tuple[bool, ...] = ()
+    error: ErrorClass | None = None
+    retry_at: float | None = None
+    last_at: float | None = None
+    block: Block | None = None
+    policy_blocks: int = 0
+
+
+def fold(state: HealthState, result: ProbeResult, policy: Policy) -> HealthState:
+    """
+    Return what is known after *result*, scheduled or not.
+
+    Free liveness calls and void results change nothing; a block of the harmless canary only
+    moves its own counter.
+    """
+    if result.kind is ProbeKind.LIVENESS:
+        return state
+    if result.outcome is Outcome.VOID:
+        is_block = result.error is ErrorClass.POLICY_BLOCKED
+        return replace(state, policy_blocks=state.policy_blocks + 1) if is_block else state
+    at = result.started_at
+    last_at = at if state.last_at is None else max(at, state.last_at)
+    state = replace(state, last_at=last_at, block=_live(state.block, at))
+    if result.outcome is Outcome.UNUSABLE:
+        return replace(state, block=_blocked(state.block, result))
+    if result.outcome is Outcome.BAD:
+        return _settled(_failed(state, result, policy), at, policy)
+    return _settled(_succeeded(state, policy), at, policy)
+
+
+def judge(state: HealthState, now: float, *, spec: TargetSpec, policy: Policy) -> Health:
+    """
+    Return the published state as of *now*.
+
+    In this order: a target that cannot be probed at all, a block that holds, evidence that is
+    missing or too old (unless its retry time is still ahead, when no probe is expected), and
+    else what good and bad results say.
+    """
+    if spec.unusable is not None:
+        return Health(
+            state=State.UNUSABLE, since=None, error=spec.unusable, detail=spec.unusable_detail
+        )
+    if (block := _live(state.block, now)) is not None:
+        return Health(
+            state=State.UNUSABLE,
+            since=block.since,
+            error=block.error,
+            detail=block.detail,
+            retry_at=block.retry_at,
+            consecutive_policy_blocks=state.policy_blocks,
+        )
+    is_waiting = state.retry_at is not None and state.retry_at > now
+    shown, since, detail = state.state, state.since, _describe(state, now, policy)
+    if state.last_at is None:
+        shown, since, detail = State.UNKNOWN, None, "no probe has said anything yet"
+    elif now - state.last_at > policy.stale_slots * spec.interval_s and not is_waiting:
+        shown, since = State.UNKNOWN, state.last_at + policy.stale_slots * spec.interval_s
+        detail = f"no result since {utc(state.last_at, now)}"
+    has_failed = shown in {State.SUSPECT, State.DEGRADED, State.DOWN}
+    return Health(
+        state=shown,
+        since=since,
+        error=state.error if has_failed else None,
+        detail=detail,
+        retry_at=state.retry_at if is_waiting else None,
+        consecutive_policy_blocks=state.policy_blocks,
+    )
+
+
+def _live(block: Block | None, at: float) -> Block | None:
+    if block is None or block.retry_at is None or block.retry_at > at:
+        return block
+    return None
+
+
+def _blocked(before: Block | None, result: ProbeResult) -> Block:
+    """Return the block in force after an unusable *result*: waits only ever extend."""
+    assert result.error is not None
+    since = before.since if before and before.error is result.error else result.started_at
+    block = Block(
+        error=result.error,
+        detail=result.detail or result.error.row.signal,
+        since=since,
+        retry_at=_wait_until(result),
+    )
+    if before is None or block.retry_at is None:
+        return block
+    # A rate limit does not prove that a refused key or an unpaid bill is mended.
+    if before.retry_at is None or before.retry_at > block.retry_at:
+        return before
+    return block
+
+
+def _wait_until(result: ProbeResult) -> float | None:
+    """Return when a wait ends, believing bounded retry times; None until a person mends it."""
+    assert result.error is not None
+    if result.error.row.effect is not Effect.WAIT:
+        return None
+    answered_at = result.started_at + result.duration_s
+    if result.error is ErrorClass.QUOTA_EXHAUSTED:
+        # Without a reset time, ask once per recheck rather than guess the provider's midnight.
+        default, longest = limits.PERMANENT_RECHECK_S, limits.RETRY_AFTER_S_MAX
+    else:
+        default, longest = limits.RATE_LIMIT_WAIT_S_DEFAULT, limits.RATE_LIMIT_WAIT_S_MAX
+    wanted = answered_at + default if result.retry_at is None else result.retry_at
+    return min(wanted, answered_at + longest)
+
+
+def _failed(state: HealthState, result: ProbeResult, policy: Policy) -> HealthState:
+    retry_at = result.retry_at
+    if retry_at is not None:  # An overloaded provider may not silence its own probes for a day.
+        answered_at = result.started_at + result.duration_s
+        retry_at = min(retry_at, answered_at + limits.RATE_LIMIT_WAIT_S_MAX)
+    bad_since = state.bad_since if state.bad_run else result.started_at
+    down_since = state.down_since
+    if down_since is None and state.bad_run + 1 >= policy.down_after:
+        down_since = bad_since
+    return replace(
+        state,
+        good_run=0,
+        bad_run=state.bad_run + 1,
+        bad_since=bad_since,
+        down_since=down_since,
+        recent=(*state.recent, False)[-policy.degraded_of :],
+        error=result.error,
+        retry_at=retry_at,
+    )
+
+
+def _succeeded(state: HealthState, policy: Policy) -> HealthState:
+    good_run = state.good_run + 1
+    recent = (*state.recent, True)[-policy.degraded_of :]
+    down_since = state.down_since
+    if down_since is not None and good_run >= policy.up_after:
+        down_since, recent = None, recent[-good_run:]
+    return replace(
+        state,
+        good_run=good_run,
+        bad_run=0,
+        down_since=down_since,
+        recent=recent,
+        retry_at=None,
+        block=None,
+        policy_blocks=0,
+    )
+
+
+def _settled(state: HealthState, at: float, policy: Policy) -> HealthState:
+    """Return *state* with the name for its evidence, and since when that name holds."""
+    seen, bad = len(state.recent), state.recent.count(False)
+    since: float | None = at
+    if state.down_since is not None and state.bad_run:
+        shown, since = State.DOWN, state.down_since
+    elif state.bad_run:
+        shown, since = State.SUSPECT, state.bad_since
+    elif state.down_since is not None or (
+        seen >= DEGRADED_SEEN_MIN and bad >= policy.degraded_share * seen
+    ):
+        shown = State.DEGRADED
+    else:
+        shown = State.HEALTHY
+    return replace(state, state=shown, since=state.since if shown is state.state else since)
+
+
+def _describe(state: HealthState, now: float, policy: Policy) -> str:
+    """Say in words, with the numbers used, why the evidence has its name; empty if healthy."""
+    if state.state in {State.HEALTHY, State.UNKNOWN}:
+        return ""
+    assert state.error is not None
+    error = state.error.value
+    if state.bad_run:
+        assert state.bad_since is not None
+        failures = "1 failure" if state.bad_run == 1 else f"{state.bad_run} failures in a row"
+        text = f"{failures} since {utc(state.bad_since, now)}"
+        if state.down_since is not None and state.down_since != state.bad_since:
+            text += f" in the outage since {utc(state.down_since, now)}"
+        return f"{text}: {error}"
+    if state.down_since is not None:
+        return (
+            f"{state.good_run} of {policy.up_after} successes that end the outage "
+            f"since {utc(state.down_since, now)}: {error}"
+        )
+    bad = state.recent.count(False)
+    return f"{bad} of the last {len(state.recent)} probes failed: {error}"

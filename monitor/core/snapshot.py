@@ -1,0 +1,262 @@
+"""The immutable snapshot: everything that is published, of one moment, swapped whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+from monitor.core.spec import PoolSpec, Profile, TargetSpec
+from probes.model import ErrorClass, ImageFacts, Outcome, Phase
+
+
+class State(StrEnum):
+    """What a target is thought to be right now."""
+
+    HEALTHY = "healthy"
+    SUSPECT = "suspect"  # One unconfirmed failure.
+    DEGRADED = "degraded"
+    DOWN = "down"
+    UNUSABLE = "unusable"
+    UNKNOWN = "unknown"
+
+
+class Tier(IntEnum):
+    """Coarse rank; inside a tier the index decides."""
+
+    UP = 1  # Up and within the SLO.
+    DOUBTFUL = 2  # Suspect, degraded, slow or unknown.
+    WAITING = 3  # Usable again at a known time.
+    DOWN = 4
+    UNUSABLE = 5
+
+
+class GapReason(StrEnum):
+    """Why no probe ran in a slot."""
+
+    SPEND_CAP = "spend_cap"
+    QUOTA_GUARD = "quota_guard"
+    RETRY_AFTER = "retry_after"
+    MAINTENANCE = "maintenance"
+    PAUSED = "paused"
+    MISSED = "missed"
+    FRESH_REPORTS = "fresh_reports"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """A measured share with its 95 % Wilson interval; all None when *n* is 0."""
+
+    n: int
+    value: float | None
+    lower: float | None
+    upper: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantile:
+    """A nearest-rank quantile in seconds with one-sided 95 % bounds; None where unsupported."""
+
+    value: float | None
+    lower: float | None
+    upper: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowFigures:
+    """
+    Figures of one target over one window.
+
+    Attributes:
+        span_s: Nominal length.
+        n: Scheduled samples that are good, bad or unusable (void ones say nothing).
+        provider: Availability as the provider's own record: good / (good + bad).
+        user: Usability to us: good / (good + bad + unusable).
+        coverage: Share of the window that samples speak for, 0..1 (laws 2 and 5).
+        quantiles: 0.5, 0.9, 0.95 and 0.99 of the latency of good samples.
+        latency_n: Good samples in the quantiles.
+        latency_mean_s: Mean latency of good samples, for the index.
+        failure_mean_s: Mean duration of bad samples, for the index.
+        timeout_ratio: Share of timeouts among good and bad samples; None without any.
+        last_sample_at: Wall time of the newest scheduled sample in the window.
+    """
+
+    name: str
+    span_s: float
+    n: int
+    good: int
+    bad: int
+    unusable: int
+    provider: Ratio
+    user: Ratio
+    coverage: float
+    quantiles: Mapping[float, Quantile]
+    latency_n: int
+    latency_mean_s: float | None
+    failure_mean_s: float | None
+    timeout_ratio: float | None
+    last_sample_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """
+    The judged state of a target.
+
+    Attributes:
+        since: When *state* began (for a failure: the first failed probe), seconds since the epoch.
+        error: Class behind a state that is not healthy.
+        detail: In words.
+        retry_at: When it is worth calling again; None when unknown or not needed.
+        consecutive_policy_blocks: Blocks of the harmless canary in a row.
+    """
+
+    state: State
+    since: float | None
+    error: ErrorClass | None = None
+    detail: str = ""
+    retry_at: float | None = None
+    consecutive_policy_blocks: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastProbe:
+    """The newest probe of a target, for views that show the last stored result."""
+
+    probe_id: str
+    started_at: float
+    duration_s: float
+    latency_s: float | None
+    outcome: Outcome
+    error: ErrorClass | None
+    detail: str
+    http_status: int | None
+    phases: Mapping[Phase, float]
+    cost_usd: float
+    image: ImageFacts | None
+    model_version: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetView:
+    """All that is published of one target."""
+
+    spec: TargetSpec
+    health: Health
+    windows: Mapping[str, WindowFigures]
+    last: LastProbe | None
+    recent_latencies: tuple[float, ...]  # Newest last, good scheduled samples, bounded.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why a target has its place: a stable code and a true sentence with its numbers."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """
+    One rank of an order.
+
+    Attributes:
+        scope: ``provider`` when what limits it holds for everybody, ``monitor_account`` when it
+            concerns only the key this monitor uses; None when nothing limits it.
+        success_probability: Shrunken success ratio used by the index, 0..1.
+        latency_p95_s: Nearest-rank p95 of *samples* good probes; *estimated* marks one from too
+            few samples for a bound.
+        index_usd: Expected cost of one delivered image (DESIGN.md 4), in US dollars.
+    """
+
+    rank: int
+    target: str
+    tier: Tier
+    state: State
+    usable: bool
+    scope: str | None
+    success_probability: float
+    availability: float | None
+    availability_n: int
+    latency_p95_s: float | None
+    latency_n: int
+    latency_estimated: bool
+    price_usd: float
+    index_usd: float
+    retry_at: float | None
+    last_sample_at: float | None
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """
+    The priority order of one pool under one profile.
+
+    Attributes:
+        version: Grows by one whenever the decision (ids, tiers, retry times) changes.
+        changed_at: When it last changed, seconds since the epoch.
+        valid_until: Past this the verdicts are stale; the order itself is still the best known.
+    """
+
+    pool: PoolSpec
+    profile: Profile
+    version: int
+    changed_at: float
+    valid_until: float
+    all_degraded: bool
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeCount:
+    """Key of a cumulative probe counter."""
+
+    target: str
+    kind: str
+    outcome: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """
+    Cumulative since the first stored probe; they only grow.
+
+    Attributes:
+        latency_counts: Per target, good probes per bucket (last: above all bounds), not cumulative.
+        gaps: (target, reason) to slots without a probe.
+        order_changes: (pool, profile) to changes of the decision.
+    """
+
+    probes: Mapping[ProbeCount, int] = field(default_factory=dict)
+    spend_usd: Mapping[str, float] = field(default_factory=dict)
+    latency_counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    latency_sum_s: Mapping[str, float] = field(default_factory=dict)
+    gaps: Mapping[tuple[str, GapReason], int] = field(default_factory=dict)
+    order_changes: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """
+    Everything published, of one moment.
+
+    Attributes:
+        version: Grows with every snapshot of this process.
+        made_at: Wall time, seconds since the epoch.
+        stale_after: Wall time past which readers must say ``stale``.
+        orders: (pool id, profile name) to order.
+        spent_today_usd: Provider id to money spent on probes since UTC midnight.
+        spend_cap_usd: Provider id to its hard cap per UTC day, where there is one.
+    """
+
+    version: int
+    made_at: float
+    stale_after: float
+    targets: Mapping[str, TargetView]
+    orders: Mapping[tuple[str, str], Order]
+    totals: Totals
+    spent_today_usd: Mapping[str, float]
+    spend_cap_usd: Mapping[str, float]

@@ -1,0 +1,123 @@
+"""What the configuration means once read: providers, targets, pools and policy as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from probes.model import ErrorClass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """
+    A promise or an aim: a claim when a provider makes it, an SLO when a pool does.
+
+    Attributes:
+        availability: Wanted share of good requests, 0..1.
+        latency_p95_s: Wanted 95th percentile of good requests, in seconds.
+    """
+
+    availability: float | None = None
+    latency_p95_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """How a pool weighs money against waiting: *usd_per_second* values one second of waiting."""
+
+    name: str
+    usd_per_second: float
+
+
+# RANKING.md d1 and DESIGN.md 4: the value of time matters more than any estimator, so several
+# orders are published at once.
+PROFILES: Final[tuple[Profile, ...]] = (
+    Profile(name="cheap", usd_per_second=0.0005),
+    Profile(name="balanced", usd_per_second=0.002),
+    Profile(name="fast", usd_per_second=0.01),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderSpec:
+    """A company or gateway; *spend_cap_usd_per_day* is a hard cap on probes, None for no cap."""
+
+    id: str
+    spend_cap_usd_per_day: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetSpec:
+    """
+    A target as the monitor sees it: probed, priced and ranked.
+
+    Attributes:
+        price_usd: What a client pays for one image; also the worst case of one canary.
+        interval_s: Length of a schedule slot.
+        unusable: Set when no probe can be sent at all (a missing key), with *unusable_detail*
+            saying what to do.
+    """
+
+    id: str
+    provider: str
+    model: str
+    base_url: str
+    format: str
+    price_usd: float
+    interval_s: float
+    deadline_s: float
+    claim: Objective = field(default_factory=Objective)
+    unusable: ErrorClass | None = None
+    unusable_detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSpec:
+    """Targets that can stand in for one another, in configured order, with one SLO."""
+
+    id: str
+    targets: tuple[str, ...]
+    slo: Objective = field(default_factory=Objective)
+    profile: str = "balanced"
+    profiles: tuple[Profile, ...] = PROFILES
+
+
+WINDOWS: Final[Mapping[str, float]] = MappingProxyType({
+    "1h": 3_600.0, "6h": 21_600.0, "24h": 86_400.0, "7d": 604_800.0, "30d": 2_592_000.0,
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """
+    Knobs of judging and ordering.
+
+    Attributes:
+        windows: Name to length in seconds, shortest first.
+        down_after: Consecutive bad probes that make a target down.
+        up_after: Consecutive good probes that bring a down target back.
+        degraded_of: Recent valid probes looked at for ``degraded``.
+        degraded_share: Share of bad ones among them, from which a target is degraded.
+        slow_of: Recent good latencies whose median is compared with the SLO's p95.
+        stale_slots: Slots without any sample after which a state is ``unknown``.
+        margin: Relative gain in index needed to overtake inside a tier, 0..1.
+        dwell_s: Least time between two changes inside the same tier.
+        prior_success: Success probability assumed without data; worth *prior_weight* samples.
+        billed_share: Share of failures that are billed, until measured.
+    """
+
+    windows: Mapping[str, float] = field(default_factory=lambda: WINDOWS)
+    down_after: int = 2
+    up_after: int = 2
+    degraded_of: int = 10
+    degraded_share: float = 0.2
+    slow_of: int = 5
+    stale_slots: float = 3.0
+    margin: float = 0.10
+    dwell_s: float = 120.0
+    prior_success: float = 0.97
+    prior_weight: float = 4.0
+    billed_share: float = 0.5

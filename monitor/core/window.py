@@ -1,0 +1,248 @@
+"""
+Rolling windows over the scheduled samples of one target: exact figures, kept incrementally.
+
+Only scheduled samples belong here (law 2): confirmations and manual probes cluster around
+failures and would bias every figure. Times are kept in whole microseconds, so that sums of what
+enters and leaves a window never drift.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Final
+
+from monitor import limits
+from monitor.core.availability import wilson
+from monitor.core.percentile import quantile
+from monitor.core.snapshot import WindowFigures
+from probes.model import Outcome
+
+QUANTILES: Final = (0.5, 0.9, 0.95, 0.99)
+# How far back "recent" reaches, in samples: bounds the search in the history of a dead target.
+RECENT_SAMPLES_MAX: Final = 1_000
+# Samples are kept for this many of the longest windows, so that a wall clock set ahead and back
+# by up to one such window loses nothing.
+_KEEP_WINDOWS: Final = 2
+
+
+def _micros(seconds: float) -> int:
+    return round(seconds * 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """
+    What a window remembers of one scheduled probe.
+
+    Attributes:
+        at: Wall time of the probe's start, seconds since the epoch.
+        latency_s: None unless good.
+        duration_s: Time from start to verdict, whatever the outcome.
+        slot_s: Length of its schedule slot: how far it can speak to each side.
+    """
+
+    at: float
+    outcome: Outcome
+    is_timeout: bool
+    latency_s: float | None
+    duration_s: float
+    slot_s: float
+
+    def __post_init__(self) -> None:
+        assert (self.latency_s is None) == (self.outcome is not Outcome.GOOD)
+
+
+@dataclass(slots=True)
+class _Window:
+    """Sums over ``samples[lo:hi]``; *pairs* is twice what neighbours cover between them."""
+
+    name: str
+    span_s: float
+    lo: int = 0
+    hi: int = 0
+    counts: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
+    timeouts: int = 0
+    latencies: list[float] = field(default_factory=list)
+    latency_sum: int = 0
+    failure_sum: int = 0
+    pairs: int = 0
+    figures: WindowFigures | None = None  # Of the current members; only its coverage ages.
+
+
+class History:
+    """
+    The samples of one target and their figures over several windows.
+
+    A sample belongs to a window of length *span* when ``now - span < at <= now``. One whose time
+    is still ahead (the wall clock was set back) waits until *now* passes it. Void samples say
+    nothing and are not kept; beyond ``limits.SAMPLES_PER_TARGET_MAX`` the oldest are dropped.
+    """
+
+    def __init__(self, windows: Mapping[str, float]) -> None:
+        """Watch *windows*: name to length in seconds."""
+        self._samples: list[Sample] = []
+        self._at: list[int] = []  # Same order as the samples, in microseconds.
+        self._windows = [_Window(name, span_s) for name, span_s in windows.items()]
+        self._keep = _KEEP_WINDOWS * _micros(max(windows.values()))
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def append(self, sample: Sample) -> None:
+        """Add *sample* at its place in time, after others of the same time."""
+        if sample.outcome is Outcome.VOID:
+            return
+        at = _micros(sample.at)
+        index = bisect_right(self._at, at)
+        for window in self._windows:
+            if index < window.lo:
+                window.lo += 1
+                window.hi += 1
+            while window.hi > index >= window.lo:  # Re-enters, with its new neighbour, by itself.
+                self._pop_newest(window)
+        self._samples.insert(index, sample)
+        self._at.insert(index, at)
+        if len(self._samples) > limits.SAMPLES_PER_TARGET_MAX:
+            for window in self._windows:
+                if window.lo == 0 < window.hi:
+                    self._pop_oldest(window)
+            self._drop(1)
+
+    def figures(self, now: float) -> Mapping[str, WindowFigures]:
+        """Return the figures of every window as of *now*, by window name."""
+        end = _micros(now)
+        hi = bisect_right(self._at, end)
+        self._windows = [
+            self._moved(window, bisect_right(self._at, end - _micros(window.span_s)), hi)
+            for window in self._windows
+        ]
+        # Every window starts after these.
+        if outdated := bisect_right(self._at, end - self._keep):
+            self._drop(outdated)
+        return {window.name: self._figures(window, end) for window in self._windows}
+
+    def recent_latencies(self, k: int) -> tuple[float, ...]:
+        """Return the latencies of the last *k* good samples, newest last."""
+        newest_first = (
+            sample.latency_s
+            for sample in islice(reversed(self._samples), RECENT_SAMPLES_MAX)
+            if sample.latency_s is not None
+        )
+        return tuple(islice(newest_first, k))[::-1]
+
+    def recent_outcomes(self, k: int) -> tuple[Outcome, ...]:
+        """Return the outcomes of the last *k* samples, newest last."""
+        newest_first = islice(reversed(self._samples), min(k, RECENT_SAMPLES_MAX))
+        return tuple(sample.outcome for sample in newest_first)[::-1]
+
+    def _drop(self, count: int) -> None:
+        del self._samples[:count]
+        del self._at[:count]
+        for window in self._windows:
+            window.lo = max(0, window.lo - count)
+            window.hi = max(0, window.hi - count)
+
+    def _moved(self, window: _Window, lo: int, hi: int) -> _Window:
+        # Nothing in common: start afresh, at a place where only newer samples can enter.
+        if window.lo == window.hi or hi <= window.lo or window.hi <= lo:
+            window = _Window(window.name, window.span_s, lo, lo)
+        while window.lo > lo:
+            self._push_oldest(window)
+        while window.hi < hi:
+            self._push_newest(window)
+        while window.lo < lo:
+            self._pop_oldest(window)
+        while window.hi > hi:
+            self._pop_newest(window)
+        return window
+
+    def _push_oldest(self, window: _Window) -> None:
+        window.lo -= 1
+        self._count(window, window.lo, +1)
+        window.pairs += self._pair(window.lo)
+
+    def _push_newest(self, window: _Window) -> None:
+        window.hi += 1
+        self._count(window, window.hi - 1, +1)
+        if window.hi - window.lo > 1:
+            window.pairs += self._pair(window.hi - 2)
+
+    def _pop_oldest(self, window: _Window) -> None:
+        if window.hi - window.lo > 1:
+            window.pairs -= self._pair(window.lo)
+        self._count(window, window.lo, -1)
+        window.lo += 1
+
+    def _pop_newest(self, window: _Window) -> None:
+        if window.hi - window.lo > 1:
+            window.pairs -= self._pair(window.hi - 2)
+        self._count(window, window.hi - 1, -1)
+        window.hi -= 1
+
+    def _pair(self, older: int) -> int:
+        """Twice the time that sample *older* and the next one cover between them."""
+        gap = self._at[older + 1] - self._at[older]
+        reach = (_micros(sample.slot_s) for sample in self._samples[older : older + 2])
+        return sum(min(2 * slot, gap) for slot in reach)
+
+    def _count(self, window: _Window, index: int, sign: int) -> None:
+        sample = self._samples[index]
+        window.figures = None
+        window.counts[sample.outcome] += sign
+        if sample.latency_s is not None:
+            window.latency_sum += sign * _micros(sample.latency_s)
+            if sign > 0:
+                insort(window.latencies, sample.latency_s)
+            else:
+                del window.latencies[bisect_left(window.latencies, sample.latency_s)]
+        elif sample.outcome is Outcome.BAD:
+            window.failure_sum += sign * _micros(sample.duration_s)
+            window.timeouts += sign * sample.is_timeout
+
+    def _coverage(self, window: _Window, end: int) -> float:
+        """
+        Return the share of the window that its samples speak for.
+
+        Each speaks for the time half-way to its neighbours in the window, at most one slot to
+        each side, within the window: the midpoint rule of law 2.
+        """
+        if window.lo == window.hi:
+            return 0.0
+        span, first, last = _micros(window.span_s), window.lo, window.hi - 1
+        before = min(_micros(self._samples[first].slot_s), self._at[first] - (end - span))
+        after = min(_micros(self._samples[last].slot_s), end - self._at[last])
+        return (before + after + window.pairs / 2) / span
+
+    def _figures(self, window: _Window, end: int) -> WindowFigures:
+        coverage = self._coverage(window, end)
+        if window.figures is None:
+            window.figures = self._recount(window, coverage)
+        elif window.figures.coverage != coverage:
+            window.figures = replace(window.figures, coverage=coverage)
+        return window.figures
+
+    def _recount(self, window: _Window, coverage: float) -> WindowFigures:
+        good, bad, unusable = (
+            window.counts[outcome] for outcome in (Outcome.GOOD, Outcome.BAD, Outcome.UNUSABLE)
+        )
+        n = good + bad + unusable
+        return WindowFigures(
+            name=window.name,
+            span_s=window.span_s,
+            n=n,
+            good=good,
+            bad=bad,
+            unusable=unusable,
+            provider=wilson(good, good + bad),
+            user=wilson(good, n),
+            coverage=coverage,
+            quantiles={q: quantile(window.latencies, q) for q in QUANTILES},
+            latency_n=good,
+            latency_mean_s=window.latency_sum / good / 1e6 if good else None,
+            failure_mean_s=window.failure_sum / bad / 1e6 if bad else None,
+            timeout_ratio=window.timeouts / (good + bad) if good + bad else None,
+            last_sample_at=self._samples[window.hi - 1].at if n else None,
+        )

@@ -1,0 +1,45 @@
+"""
+Numbers and times as people read them, rounded so that a stated comparison stays true.
+
+A measured value said to be at or under a limit is cut, one said to be over it is raised; limits
+are written with all their digits.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+
+def exact(value: float | Decimal) -> str:
+    """Return every digit of *value*, without an exponent or trailing zeros."""
+    return format(Decimal(str(value)).normalize(), "f")
+
+
+def seconds(value: float, *, up: bool = False) -> str:
+    """Return a duration with three significant digits, cut (or raised if *up*): ``8.94 s``."""
+    number = Decimal(str(value))
+    step = Decimal(1).scaleb(number.adjusted() - 2)
+    return f"{exact(number.quantize(step, ROUND_CEILING if up else ROUND_FLOOR))} s"
+
+
+def percent(ratio: float) -> str:
+    """Return a share of 0..1 cut to a tenth of a percent, without the sign: ``99.3``."""
+    return str((Decimal(str(ratio)) * 100).quantize(Decimal("0.1"), ROUND_FLOOR))
+
+
+def exact_percent(ratio: float) -> str:
+    """Return a configured share of 0..1 in percent with all its digits: ``99.95``."""
+    return exact(Decimal(str(ratio)) * 100)
+
+
+def usd(value: float) -> str:
+    """Return an amount of US dollars to a hundredth of a cent: ``$0.0512``."""
+    return f"${value:.4f}"
+
+
+def utc(at: float, now: float) -> str:
+    """Return a wall time as ``12:31:04Z``, with its date in front when that is not today's."""
+    moment = datetime.fromtimestamp(at, UTC)
+    is_today = moment.date() == datetime.fromtimestamp(now, UTC).date()
+    return moment.strftime("%H:%M:%SZ" if is_today else "%Y-%m-%d %H:%M:%SZ")

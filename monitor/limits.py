@@ -1,0 +1,51 @@
+"""Every bound in one place, with its unit and the reason for it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# A 4K PNG is 15-30 MB, base64 adds a third, batch answers carry it twice.
+REPLY_BYTES_MAX: Final = 96 * 1024 * 1024
+# 4096 x 4096 is the largest picture sold; Pillow's own bomb limit is five times that.
+IMAGE_PIXELS_MAX: Final = 4096 * 4096
+# Kept of a reply that is not the format: enough to recognise a captive portal or a CDN page.
+BODY_HEAD_CHARS: Final = 300
+# Kept of a provider's message in rows, logs and answers.
+DETAIL_CHARS: Final = 200
+# Result links hop to a storage host, seldom twice.
+DOWNLOAD_REDIRECTS_MAX: Final = 3
+# Polls per exchange: a deadline of 300 s at the 0.5 s default is 600.
+SENDS_MAX: Final = 2000
+
+# 30 days at one probe a minute; older samples of a busier target are dropped from memory (they
+# stay in the store) and coverage says so.
+SAMPLES_PER_TARGET_MAX: Final = 50_000
+# Rows waiting for the writer: about an hour of a large fleet, 40 MB.
+WRITE_QUEUE_MAX: Final = 20_000
+WRITE_BATCH_MAX: Final = 500  # Rows a transaction.
+WRITE_BATCH_S: Final = 0.2  # Longest wait for more rows before a commit.
+BUSY_TIMEOUT_MS: Final = 5_000  # Another process (backup, shell) may hold the lock that long.
+
+TICKS_PER_S_MAX: Final = 4.0  # Publishing costs milliseconds; clients poll every 15 s.
+TICK_S_MAX: Final = 5.0  # Windows must expire even when nothing happens.
+STALE_AFTER_S: Final = 30.0  # Six missed ticks: the engine is stuck, readers must know.
+
+PROBES_AT_ONCE_MAX: Final = 64  # Sockets and decode threads.
+PROBES_PER_PROVIDER_MAX: Final = 4  # Stay far under every vendor's concurrency limit.
+LOOP_LAG_VOID_S: Final = 1.0  # A stall this long makes a latency ours, not the provider's.
+CLOCK_STEP_VOID_S: Final = 5.0  # Wall and monotonic time may drift by NTP slew, not by this.
+DRAIN_S: Final = 10.0  # Grace for running probes at shutdown; then they are void.
+
+TARGETS_MAX: Final = 2_000
+POOLS_MAX: Final = 500
+PROFILES_MAX: Final = 20
+WINDOWS_MAX: Final = 12
+CONFIG_BYTES_MAX: Final = 1024 * 1024
+INTERVAL_S_MIN: Final = 1.0  # The demo compresses time; real canaries cost money long before.
+INTERVAL_S_MAX: Final = 7 * 86_400.0
+# After a refusal that only a person can mend (key, bill, model), ask again this often.
+PERMANENT_RECHECK_S: Final = 3_600.0
+# A provider may name any retry time; believe at most a day, and for per-minute limits 15 min.
+RETRY_AFTER_S_MAX: Final = 86_400.0
+RATE_LIMIT_WAIT_S_MAX: Final = 900.0
+RATE_LIMIT_WAIT_S_DEFAULT: Final = 60.0

@@ -1,0 +1,169 @@
+"""Laws of the order, over every mix of evidence."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from itertools import pairwise, permutations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.core.ranking import build_order, index_usd
+from monitor.core.snapshot import Tier
+from monitor.core.spec import Objective, Policy
+from tests.support.builders import BALANCED, NOW, a_pool
+from tests.support.strategies import views
+
+NAMES = ("a", "b", "c", "d")
+POLICY = Policy()
+NUMBER = r"(\d+(?:\.\d+)?)"
+
+
+@st.composite
+def fleets(draw):
+    """Views of one to four targets."""
+    return {name: draw(views(name)) for name in NAMES[: draw(st.integers(1, 4))]}
+
+
+@st.composite
+def orders(draw, policy=POLICY):
+    """An order with one or none before it: (views, order before, order, pool, now)."""
+    first, second = draw(fleets()), draw(fleets())
+    slo = Objective(
+        availability=draw(st.none() | st.floats(0.5, 0.999)),
+        latency_p95_s=draw(st.none() | st.floats(1.0, 30.0)),
+    )
+    before = None
+    if draw(st.booleans()):
+        before = build_order(a_pool(*first, slo=slo), BALANCED, first, None, NOW, policy)
+    pool = a_pool(*second, slo=slo)
+    now = NOW + draw(st.floats(0, 300))
+    return second, before, build_order(pool, BALANCED, second, before, now, policy), pool, now
+
+
+@settings(max_examples=60)
+@given(drawn=orders())
+def test_an_order_is_a_permutation_sorted_by_tier_and_a_fixed_point(drawn):
+    """Nobody is lost or invented, tiers come first, and ranking again changes nothing."""
+    fleet, _, order, pool, now = drawn
+    ids = [place.target for place in order.places]
+    tiers = [place.tier for place in order.places]
+
+    assert sorted(fleet) == sorted(ids)
+    assert sorted(tiers) == tiers
+    assert order.all_degraded == (tiers[0] > Tier.DOUBTFUL)
+    for later in (now, now + POLICY.dwell_s):
+        again = build_order(pool, BALANCED, fleet, order, later, POLICY)
+        # Only a held order may still change, when its dwell time is over.
+        assert later > now or ids == [place.target for place in again.places]
+        last = build_order(pool, BALANCED, fleet, again, later, POLICY)
+        assert [p.target for p in again.places] == [p.target for p in last.places]
+        assert again.version == last.version
+
+
+@settings(max_examples=60)
+@given(drawn=orders(replace(POLICY, dwell_s=0.0)))
+def test_nobody_above_is_worse_by_more_than_the_margin(drawn):
+    """Inside a tier no target beats one above it, however long the chain of near-equals."""
+    places = drawn[2].places
+    for i, above in enumerate(places):
+        for below in places[i + 1 :]:
+            is_clear_gain = below.index_usd < (1 - POLICY.margin) * above.index_usd
+            assert above.tier < below.tier or not is_clear_gain
+
+
+attempts = st.tuples(
+    st.floats(0.0, 0.3),  # Price.
+    st.floats(0.1, 60.0),  # Latency.
+    st.floats(0.05, 1.0),  # Probability of success.
+    st.floats(0.1, 120.0),  # Time to fail.
+)
+
+
+def cost_of(sequence, penalty, worth, billed):
+    """Expected cost of trying *sequence* in turn until one delivers."""
+    total, reached = 0.0, 1.0
+    for price, latency_s, p, fail_s in sequence:
+        total += reached * p * (price + worth * latency_s)
+        total += reached * (1 - p) * (worth * fail_s + billed * price)
+        reached *= 1 - p
+    return total + reached * penalty
+
+
+@given(
+    tries=st.lists(attempts, min_size=1, max_size=5),
+    penalty=st.floats(0, 10),
+    worth=st.sampled_from([0.0005, 0.002, 0.01]),
+    billed=st.floats(0, 1),
+)
+def test_no_permutation_is_cheaper_than_the_order_by_index(tries, penalty, worth, billed):
+    """For independent attempts the index order costs least, whatever final failure costs."""
+    by_index = sorted(
+        tries,
+        key=lambda t: index_usd(
+            price=t[0],
+            latency_s=t[1],
+            p=t[2],
+            time_to_fail_s=t[3],
+            billed_share=billed,
+            usd_per_second=worth,
+        ),
+    )
+    least = min(cost_of(sequence, penalty, worth, billed) for sequence in permutations(tries))
+
+    assert cost_of(by_index, penalty, worth, billed) <= least * (1 + 1e-9) + 1e-12
+
+
+def compared(text):
+    """The (left, sign, right) of a stated comparison, None where nothing is compared."""
+    found = re.search(rf"{NUMBER} s (<=|>) {NUMBER} s", text)
+    return (float(found[1]), found[2], float(found[3])) if found else None
+
+
+@settings(max_examples=100)
+@given(drawn=orders())
+def test_every_stated_comparison_is_true(drawn):
+    """Whoever recomputes a sentence from its own numbers, or from the figures, agrees."""
+    fleet, _, order, pool, _ = drawn
+    up = [place for place in order.places if place.tier is Tier.UP]
+    for place in order.places:
+        said = {reason.code: reason.text for reason in place.reasons}
+        assert len(said) == len(place.reasons)
+        for text in said.values():
+            if (sentence := compared(text)) is not None:
+                left, sign, right = sentence
+                assert left <= right if sign == "<=" else left > right
+                assert pool.slo.latency_p95_s == right
+        if "within_slo" in said:
+            assert place.latency_p95_s <= pool.slo.latency_p95_s
+            assert f"n={place.latency_n} in" in said["within_slo"]
+        if "cheapest" in said:
+            assert place.price_usd == min(other.price_usd for other in up)
+            assert f"cheapest of {len(up)} " in said["cheapest"]
+        if "below_slo" in said:
+            upper, limit = re.search(rf"-{NUMBER} %\).*< {NUMBER} %", said["below_slo"]).groups()
+            assert float(upper) < float(limit)
+        if "availability" in said:
+            value, lower, upper = map(
+                float,
+                re.search(rf"{NUMBER} % \({NUMBER}-{NUMBER} %\)", said["availability"]).groups(),
+            )
+            assert lower <= value <= upper
+            assert value <= 100 * place.availability + 1e-9
+            assert f"n={place.availability_n} in" in said["availability"]
+        assert (place.last_sample_at is None) == ("last_sample" not in said)
+    assert fleet.keys() == {place.target for place in order.places}
+
+
+@settings(max_examples=60)
+@given(drawn=orders())
+def test_a_comparison_with_the_next_says_what_the_index_says(drawn):
+    """Better, or kept in spite of it: the code follows from the numbers."""
+    for place, following in pairwise(drawn[2].places):
+        said = {reason.code: reason.text for reason in place.reasons}
+        codes = {"best_index", "index", "kept"} & said.keys()
+        assert (place.tier is following.tier) == bool(codes)
+        for code in codes:
+            assert (code == "kept") == (place.index_usd > following.index_usd)
+            assert f"${place.index_usd:.4f} against ${following.index_usd:.4f}" in said[code]
