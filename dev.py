@@ -96,7 +96,7 @@ def check(_: list[str]) -> int:
         "format": [[PYTHON, "-m", "ruff", "format", "--check", "."]],
         "lint": [[PYTHON, "-m", "ruff", "check", "."]],
         "types": [[PYTHON, "-m", "mypy"]],
-        "imports": [[BIN / "lint-imports"]],
+        "imports": [[BIN / "lint-imports", "--no-cache"]],
         "tests": [[PYTHON, "-m", "coverage", "run", *data, "-m", "pytest"]],
         "coverage": [
             [PYTHON, "-m", "coverage", "combine", *data],

@@ -1,0 +1,1 @@
+"""The HTTP API: routes that answer with bytes made when the snapshot was published."""

@@ -1,0 +1,288 @@
+"""
+Snapshot to bytes, once per publish.
+
+Every body is a pure function of what was measured: it holds no clock that ticks between samples,
+so its entity tag is a strong validator of the bytes. Freshness travels in headers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any, Final
+
+from monitor.core.availability import floor_ratio
+from monitor.core.snapshot import (
+    LastProbe,
+    Order,
+    Place,
+    Quantile,
+    Ratio,
+    Snapshot,
+    TargetView,
+    WindowFigures,
+)
+from monitor.publisher import Body
+
+SCHEMA: Final = 1
+
+
+def timestamp(at: float | None) -> str | None:
+    """Return *at* (seconds since the epoch) as RFC 3339 in UTC with milliseconds."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def priority_key(pool: str, profile: str, view: str) -> str:
+    """Return the key of an order's body; *view* is ``full`` or ``ids``."""
+    return f"priority/{pool}/{profile}/{view}"
+
+
+def target_key(target: str) -> str:
+    """Return the key of one target's body."""
+    return f"target/{target}"
+
+
+def windows_key(target: str) -> str:
+    """Return the key of the body with one target's windows."""
+    return f"windows/{target}"
+
+
+POOLS_KEY: Final = "pools"
+TARGETS_KEY: Final = "targets"
+
+
+class Encoder:
+    """Encodes snapshots; keeps the bytes of what did not change since the one before."""
+
+    def __init__(self) -> None:
+        """Start with nothing encoded."""
+        self._views: dict[str, tuple[TargetView, dict[str, Any], Body, Body]] = {}
+        self._orders: dict[tuple[str, str], tuple[Order, Body, Body]] = {}
+
+    def __call__(self, snapshot: Snapshot) -> Mapping[str, Body]:
+        """Return the bodies of every snapshot route, by key."""
+        bodies: dict[str, Body] = {}
+        targets = []
+        for target_id, view in snapshot.targets.items():
+            summary, detail, windows = self._target(target_id, view)
+            targets.append(summary)
+            bodies[target_key(target_id)] = detail
+            bodies[windows_key(target_id)] = windows
+        bodies[TARGETS_KEY] = body({"schema": SCHEMA, "targets": targets})
+        for (pool, profile), order in snapshot.orders.items():
+            full, ids = self._order(order, snapshot)
+            bodies[priority_key(pool, profile, "full")] = full
+            bodies[priority_key(pool, profile, "ids")] = ids
+        bodies[POOLS_KEY] = body(pools_document(snapshot))
+        return bodies
+
+    def _target(self, target_id: str, view: TargetView) -> tuple[dict[str, Any], Body, Body]:
+        known = self._views.get(target_id)
+        if known is None or known[0] is not view:
+            summary = target_document(view)
+            windows = {name: window_document(w) for name, w in view.windows.items()}
+            known = (
+                view,
+                summary,
+                body({"schema": SCHEMA, **summary, "windows": windows}),
+                body({"schema": SCHEMA, "target": target_id, "windows": windows}),
+            )
+            self._views[target_id] = known
+        return known[1], known[2], known[3]
+
+    def _order(self, order: Order, snapshot: Snapshot) -> tuple[Body, Body]:
+        key = (order.pool.id, order.profile.name)
+        known = self._orders.get(key)
+        # valid_until slides with the clock and travels in a header; the rest decides.
+        if known is None or known[0].places != order.places or known[0].version != order.version:
+            ids = {
+                "schema": SCHEMA,
+                "pool": order.pool.id,
+                "profile": order.profile.name,
+                "version": order.version,
+                "targets": [place.target for place in order.places],
+            }
+            full = body(order_document(order, snapshot))
+            known = (order, full, body(ids))
+            self._orders[key] = known
+        return known[1], known[2]
+
+
+def body(document: object) -> Body:
+    """Return *document* as compact JSON with the tag of its bytes."""
+    data = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+    return Body(data, f'"{blake2b(data, digest_size=8).hexdigest()}"')
+
+
+def pools_document(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the list of pools with what each order decided last."""
+    pools: dict[str, dict[str, Any]] = {}
+    for (pool_id, profile), order in snapshot.orders.items():
+        pool = pools.setdefault(
+            pool_id,
+            {
+                "pool": pool_id,
+                "default_profile": order.pool.profile,
+                "slo": {
+                    "availability": order.pool.slo.availability,
+                    "latency_p95_s": order.pool.slo.latency_p95_s,
+                },
+                "profiles": {},
+            },
+        )
+        pool["profiles"][profile] = {
+            "usd_per_second": order.profile.usd_per_second,
+            "version": order.version,
+            "changed_at": timestamp(order.changed_at),
+            "all_degraded": order.all_degraded,
+            "targets": [place.target for place in order.places],
+        }
+    return {"schema": SCHEMA, "pools": list(pools.values())}
+
+
+def order_document(order: Order, snapshot: Snapshot) -> dict[str, Any]:
+    """Return one order as clients read it (DESIGN.md 5)."""
+    return {
+        "schema": SCHEMA,
+        "pool": order.pool.id,
+        "profile": order.profile.name,
+        "version": order.version,
+        "changed_at": timestamp(order.changed_at),
+        "generated_at": timestamp(snapshot.made_at),
+        "valid_until": timestamp(order.valid_until),
+        "stale": False,
+        "all_degraded": order.all_degraded,
+        # Null until reference hosts are watched: not checked is not "no".
+        "our_network_suspect": None,
+        "targets": [_place(place, snapshot.targets[place.target]) for place in order.places],
+    }
+
+
+def _place(place: Place, view: TargetView) -> dict[str, Any]:
+    return {
+        "rank": place.rank,
+        "tier": int(place.tier),
+        "target": place.target,
+        "provider": view.spec.provider,
+        "model": view.spec.model,
+        "base_url": view.spec.base_url,
+        "format": view.spec.format,
+        "state": place.state.value,
+        "usable": place.usable,
+        "scope": place.scope,
+        "success_probability": round(place.success_probability, 4),
+        "availability": _floored(place.availability),
+        "availability_samples": place.availability_n,
+        "latency_p95_s": _rounded(place.latency_p95_s),
+        "latency_samples": place.latency_n,
+        "latency_estimated": place.latency_estimated,
+        "price_usd": place.price_usd,
+        "index_usd": round(place.index_usd, 6),
+        "retry_at": timestamp(place.retry_at),
+        "last_sample_at": timestamp(place.last_sample_at),
+        "samples": place.availability_n,
+        "reasons": [{"code": reason.code, "text": reason.text} for reason in place.reasons],
+    }
+
+
+def target_document(view: TargetView) -> dict[str, Any]:
+    """Return one target without its windows."""
+    spec, health = view.spec, view.health
+    return {
+        "target": spec.id,
+        "provider": spec.provider,
+        "model": spec.model,
+        "format": spec.format,
+        "base_url": spec.base_url,
+        "price_usd": spec.price_usd,
+        "interval_s": spec.interval_s,
+        "deadline_s": spec.deadline_s,
+        "claim": {
+            "availability": spec.claim.availability,
+            "latency_p95_s": spec.claim.latency_p95_s,
+        },
+        "state": health.state.value,
+        "since": timestamp(health.since),
+        "error": health.error.value if health.error else None,
+        "detail": health.detail,
+        "retry_at": timestamp(health.retry_at),
+        "policy_blocks_in_a_row": health.consecutive_policy_blocks,
+        "last_probe": last_document(view.last) if view.last else None,
+    }
+
+
+def last_document(last: LastProbe) -> dict[str, Any]:
+    """Return the newest probe of a target."""
+    return {
+        "probe": last.probe_id,
+        "started_at": timestamp(last.started_at),
+        "duration_s": _rounded(last.duration_s),
+        "latency_s": _rounded(last.latency_s),
+        "outcome": last.outcome.value,
+        "error": last.error.value if last.error else None,
+        "detail": last.detail,
+        "http_status": last.http_status,
+        "phases_s": {phase.value: _rounded(s) for phase, s in last.phases.items()},
+        "cost_usd": last.cost_usd,
+        "image": (
+            {
+                "format": last.image.format,
+                "width": last.image.width,
+                "height": last.image.height,
+                "size_bytes": last.image.size_bytes,
+                "sha256": last.image.sha256,
+            }
+            if last.image
+            else None
+        ),
+        "model_version": last.model_version,
+    }
+
+
+def window_document(window: WindowFigures) -> dict[str, Any]:
+    """Return the figures of one window: both views, n, coverage, intervals, percentiles."""
+    return {
+        "span_s": window.span_s,
+        "samples": window.n,
+        "good": window.good,
+        "bad": window.bad,
+        "unusable": window.unusable,
+        "coverage_ratio": _floored(window.coverage),
+        "last_sample_at": timestamp(window.last_sample_at),
+        "availability": {"provider": _ratio(window.provider), "user": _ratio(window.user)},
+        "timeouts_ratio": _rounded(window.timeout_ratio),
+        "latency_s": {
+            "samples": window.latency_n,
+            "mean": _rounded(window.latency_mean_s),
+            **{f"p{round(q * 100)}": _quantile(v) for q, v in window.quantiles.items()},
+        },
+    }
+
+
+def _ratio(ratio: Ratio) -> dict[str, Any]:
+    return {
+        "value": _floored(ratio.value),
+        "lower": _floored(ratio.lower),
+        "upper": _rounded(ratio.upper, 5),
+        "samples": ratio.n,
+    }
+
+
+def _quantile(quantile: Quantile) -> dict[str, Any]:
+    return {
+        "value": _rounded(quantile.value),
+        "lower": _rounded(quantile.lower),
+        "upper": _rounded(quantile.upper),
+    }
+
+
+def _floored(value: float | None) -> float | None:
+    return None if value is None else floor_ratio(value)
+
+
+def _rounded(value: float | None, digits: int = 4) -> float | None:
+    return None if value is None else round(value, digits)

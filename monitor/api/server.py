@@ -1,0 +1,102 @@
+"""The FastAPI application and the uvicorn server it runs in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+
+from monitor.api import problems, routes
+from monitor.version import __version__
+
+
+def build_api(sources: routes.Sources) -> FastAPI:
+    """Return the application over *sources*."""
+    app = FastAPI(
+        title="imgmon",
+        version=__version__,
+        summary="Measured health of image-generation APIs and the order to call them in.",
+        docs_url=None,  # FastAPI's page loads its script from a CDN; ours calls out to nobody.
+        redoc_url=None,
+    )
+    problems.install(app)
+    app.include_router(routes.build(sources))
+
+    @app.get("/docs", include_in_schema=False)
+    async def get_docs() -> HTMLResponse:
+        return HTMLResponse(docs_page(app))
+
+    return app
+
+
+def docs_page(app: FastAPI) -> str:
+    """Return the reference of all routes as one page without a script."""
+    rows = []
+    for path, operations in app.openapi()["paths"].items():
+        for method, operation in operations.items():
+            parameters = ", ".join(
+                f"<code>{escape(p['name'])}</code>"
+                for p in operation.get("parameters", [])
+                if p["in"] != "header"
+            )
+            rows.append(
+                f"<tr><td><code>{method.upper()} {escape(path)}</code></td>"
+                f"<td>{escape(operation.get('description', ''))}</td><td>{parameters}</td></tr>"
+            )
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>imgmon API</title>"
+        "<meta name=viewport content='width=device-width'><style>"
+        ":root{color-scheme:light dark}body{font:16px/1.5 system-ui;max-width:64rem;"
+        "margin:2rem auto;padding:0 1rem}td,th{text-align:left;vertical-align:top;"
+        "padding:.4rem 1rem .4rem 0;border-bottom:1px solid #8884}</style>"
+        f"<h1>imgmon {escape(__version__)}</h1><p>Machine-readable: "
+        "<a href=/openapi.json>openapi.json</a>, <a href=/metrics>metrics</a>, "
+        "<a href=/v1/pools>pools</a>, <a href=/v1/targets>targets</a>.</p>"
+        "<table><tr><th>Route</th><th>Gives</th><th>Parameters</th></tr>"
+        f"{''.join(rows)}</table></html>"
+    )
+
+
+class Server(uvicorn.Server):
+    """
+    uvicorn without its signal handling: the composition root owns signals.
+
+    Attributes:
+        stopping: Set once :meth:`stop` was called.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        """Serve as *config* says."""
+        super().__init__(config)
+        self.stopping = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone; uvicorn would raise them again after serving."""
+        yield
+
+    def stop(self) -> None:
+        """Finish the requests under way and stop serving."""
+        self.should_exit = True
+        self.stopping.set()
+
+
+def build_server(app: FastAPI) -> Server:
+    """Return a server for *app*; one process, one worker, no access log."""
+    return Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            loop="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+    )

@@ -1,0 +1,341 @@
+"""
+The composition root: builds, wires, starts and stops everything.
+
+The only place that makes the real clock and the random source. Order of starting: lock, store,
+writer, replay, pulse, schedule; stopping runs back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import structlog
+import uvloop
+from fastapi import FastAPI
+
+from monitor.api import routes
+from monitor.api.encode import Encoder
+from monitor.api.server import Server, build_api, build_server
+from monitor.clock import Clock
+from monitor.config import Config
+from monitor.core.snapshot import GapReason, Order
+from monitor.core.spend import day_start
+from monitor.engine import LATENCY_BUCKETS_S, Engine, Past
+from monitor.errors import MonitorError
+from monitor.lag import LagMeter
+from monitor.limits import TICK_S_MAX, TICKS_PER_S_MAX
+from monitor.metrics import SelfFigures, build_registry, expose
+from monitor.publisher import Publisher
+from monitor.runner import Probeable, Runner
+from monitor.scheduler import Schedule
+from monitor.secrets import Redactor
+from monitor.store.lock import StoreLock
+from monitor.store.reader import Reader
+from monitor.store.writer import Writer
+from probes import registry
+from probes.driver import Driver
+from probes.image import RecentPictures
+from probes.model import ProbeReason, ProbeResult
+
+log = structlog.get_logger("imgmon.app")
+
+Beside = Callable[["Daemon"], Coroutine[Any, Any, None]]
+
+# The writer may lag behind a slow disk; past this many waiting rows the daemon is not well.
+_QUEUE_ROWS_UNWELL = 2_000
+_HASHES_PER_TARGET = 500
+
+
+def load_probeables(config: Config) -> tuple[dict[str, Probeable], list[str]]:
+    """Return the targets that can be probed, and a sentence for each whose plug-in is broken."""
+    probeables, problems = {}, []
+    for target in config.targets:
+        spec = config.specs[target.id]
+        if spec.unusable is not None:
+            continue
+        try:
+            wire_format = registry.load(target.format)
+        except registry.FormatError as error:
+            problems.append(f"target {target.id}: {error}")
+            continue
+        probeables[target.id] = Probeable(target, spec, wire_format)
+    return probeables, problems
+
+
+@dataclass(slots=True)
+class StoreLedger:
+    """Hands finished probes and gaps to the store's writer."""
+
+    writer: Writer
+    vantage: str
+
+    def probe(self, result: ProbeResult, provider: str) -> None:
+        """Queue one finished probe."""
+        self.writer.submit_probe(result, provider, self.vantage)
+
+    def gap(self, target_id: str, reason: GapReason, at: float, slot_s: float) -> None:
+        """Queue one slot without a probe."""
+        self.writer.submit_gap(target_id, reason, at, slot_s)
+
+
+class Daemon:
+    """Everything that runs, built but not started."""
+
+    def __init__(
+        self, config: Config, *, clock: Clock, rng: Random, driver: Driver | None = None
+    ) -> None:
+        """Wire the parts of *config*; nothing is opened before :meth:`start`."""
+        self.config = config
+        self.clock = clock
+        self.lag = LagMeter(clock)
+        self.lateness = LagMeter(clock)
+        self.publisher = Publisher(Encoder())
+        self.engine = Engine(config.specs, config.pools, config.providers, config.policy)
+        self.writer = Writer(config.store_path, clock=clock)
+        self.reader = Reader(config.store_path)
+        self.recent = RecentPictures()
+        self.driver = driver or Driver(clock=clock, recent=self.recent)
+        self.probeables, self.format_problems = load_probeables(config)
+        self._wake = asyncio.Event()
+        self.runner = Runner(
+            self.probeables,
+            driver=self.driver,
+            engine=self.engine,
+            store=StoreLedger(self.writer, config.vantage),
+            clock=clock,
+            rng=rng,
+            lag=self.lag,
+            redactor=Redactor(config.secrets),
+            on_result=self._wake.set,
+        )
+        self.schedule = Schedule(
+            {target_id: p.spec.interval_s for target_id, p in self.probeables.items()},
+            fire=self.runner.scheduled,
+            missed=self.runner.gap,
+            clock=clock,
+            lag=self.lateness,
+            seed=rng.getrandbits(32),
+        )
+        self.registry = build_registry(self.publisher, self._own_figures)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._resources = ExitStack()
+
+    async def start(self) -> None:
+        """Open the store, replay it, publish, then let probes fire."""
+        for text in (*self.config.warnings, *self.format_problems):
+            log.warning("config.warning", detail=text)
+        self._resources.enter_context(StoreLock(self.config.store_path))
+        self._resources.callback(self.reader.close)
+        await asyncio.to_thread(self.writer.start)
+        self._resources.callback(self.writer.close)
+        await asyncio.to_thread(self._replay)
+        self.tick()
+        self._tasks = [
+            asyncio.create_task(self.lag.beat(), name="lag"),
+            asyncio.create_task(self._pulse(), name="pulse"),
+            asyncio.create_task(self._first_probes(), name="first probes"),
+        ]
+        self.schedule.start()
+        log.info(
+            "daemon.started",
+            targets=len(self.config.specs),
+            probed=len(self.probeables),
+            pools=len(self.config.pools),
+            store=str(self.config.store_path),
+        )
+
+    async def stop(self) -> None:
+        """Fire no more, drain, commit what is queued, close."""
+        self.schedule.stop()
+        await self.runner.drain()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.publisher.current is not None:
+            self.tick()
+        await self.driver.aclose()
+        await asyncio.to_thread(self._resources.close)
+        log.info("daemon.stopped")
+
+    def tick(self) -> None:
+        """Build and publish one snapshot; store the orders whose decision changed."""
+        snapshot = self.engine.tick(self.clock.wall())
+        self.publisher.publish(snapshot)
+        for order in self.engine.take_changed_orders():
+            self.writer.submit_order(order)
+            log.info(
+                "order.changed",
+                pool=order.pool.id,
+                profile=order.profile.name,
+                version=order.version,
+                targets=[place.target for place in order.places],
+                first_because=[reason.text for reason in order.places[0].reasons[:2]],
+            )
+
+    def problems(self) -> list[str]:
+        """Return why the daemon is not ready; empty when it is."""
+        found = []
+        current, now = self.publisher.current, self.clock.wall()
+        if current is None:
+            found.append("no snapshot is published yet")
+        elif now > current.snapshot.stale_after:
+            found.append(f"the newest snapshot is {now - current.snapshot.made_at:.0f} s old")
+        if self.probeables and not self.schedule.is_running:
+            found.append("the schedule is not running")
+        if self.format_problems:
+            found += self.format_problems
+        stats = self.writer.stats
+        if stats.queue > _QUEUE_ROWS_UNWELL:
+            found.append(f"{stats.queue} rows wait for the store: {stats.last_error or 'slow'}")
+        elif stats.is_failing:
+            found.append(f"the store takes no rows: {stats.last_error}")
+        return found
+
+    def _replay(self) -> None:
+        """Fold what the store holds through the engine, exactly as it came."""
+        now = self.clock.wall()
+        longest = max(self.config.policy.windows.values())
+        orders: dict[tuple[str, str], Order] = {}
+        for pool in self.config.pools:
+            for profile in pool.profiles:
+                order = self.reader.last_order(pool, profile)
+                if order is not None:
+                    orders[pool.id, profile.name] = order
+        self.engine.restore(
+            self.reader.replay(now - longest),
+            Past(totals=self.reader.totals(LATENCY_BUCKETS_S), orders=orders),
+        )
+        for provider, usd in self.reader.spend_since(day_start(now)).items():
+            self.engine.ledger.book(provider, usd, now)
+        for target_id in self.config.specs:
+            for sha256 in self.reader.recent_hashes(target_id, _HASHES_PER_TARGET):
+                # The prompt was not kept; any later one differs by its nonce.
+                self.recent.remember(target_id, sha256, "")
+
+    async def _pulse(self) -> None:
+        """Publish at our own pace: at most 4 and at least 0.2 times a second."""
+        while True:
+            try:
+                async with asyncio.timeout(TICK_S_MAX):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            try:
+                self.tick()
+            except Exception:  # A bug must not freeze the order in silence: it goes stale, loudly.
+                log.exception("tick.failed")
+            await asyncio.sleep(1 / TICKS_PER_S_MAX)
+
+    async def _first_probes(self) -> None:
+        """Probe targets nobody knows anything of, so that a new target's state stands at once."""
+        now = self.clock.wall()
+        unknown = []
+        for target_id, probeable in self.probeables.items():
+            last = self.engine.last(target_id)
+            horizon = self.config.policy.stale_slots * probeable.spec.interval_s
+            if last is None or now - last.started_at > horizon:
+                unknown.append(target_id)
+        await asyncio.gather(
+            *(self.runner.run(target_id, reason=ProbeReason.STARTUP) for target_id in unknown)
+        )
+
+    def _own_figures(self) -> SelfFigures:
+        stats = self.writer.stats
+        return SelfFigures(
+            loop_lag_max_s=self.lag.worst_recent(),
+            schedule_lateness_max_s=self.lateness.worst_recent(),
+            probes_running=self.runner.running,
+            writer_queue_rows=stats.queue,
+            store_rows_total=stats.committed,
+            store_errors_total=stats.errors,
+            store_dropped_total=stats.dropped,
+            store_bytes=self.reader.size_bytes(),
+            store_last_commit_at=stats.last_commit_at,
+        )
+
+    def _results(self, target_id: str, cursor: int | None, limit: int) -> routes.Page:
+        rows, next_cursor = self.reader.results(target_id, cursor, limit)
+        return routes.Page(rows, next_cursor)
+
+    def api(self) -> FastAPI:
+        """Return the HTTP application over this daemon."""
+        return build_api(
+            routes.Sources(
+                publisher=self.publisher,
+                clock=self.clock,
+                results=self._results,
+                problems=self.problems,
+                metrics=lambda accept: expose(self.registry, accept),
+            )
+        )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket, taken before anything is started."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise MonitorError(
+            f"cannot listen on {host}:{port}: {error.strerror}; "
+            "stop what listens there or set another [server] listen"
+        ) from error
+    listener.listen(1024)
+    return listener
+
+
+async def serve(build: Callable[[], Daemon], beside: Beside | None = None) -> None:
+    """
+    Run a daemon and its API until SIGINT or SIGTERM, or until *beside* returns.
+
+    Raises:
+        MonitorError: The address is taken, or the store cannot be used.
+    """
+    daemon = build()
+    with bind(*daemon.config.listen) as listener:
+        server = build_server(daemon.api())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, server.stop)
+        try:
+            await daemon.start()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(server.serve(sockets=[listener]))
+                if beside is not None:
+                    group.create_task(_beside(beside, daemon, server))
+        finally:
+            await daemon.stop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+
+async def _beside(beside: Beside, daemon: Daemon, server: Server) -> None:
+    """Run *beside* until it returns or the server stops; either ends both."""
+    companion = asyncio.create_task(beside(daemon))
+    stopped = asyncio.create_task(server.stopping.wait())
+    try:
+        await asyncio.wait({companion, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        server.stop()
+        stopped.cancel()
+        companion.cancel()
+        results = await asyncio.gather(companion, stopped, return_exceptions=True)
+    if isinstance(results[0], Exception):
+        raise results[0]
+
+
+def run_until_stopped(build: Callable[[], Daemon], beside: Beside | None = None) -> None:
+    """Run :func:`serve` on a uvloop event loop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(build, beside))

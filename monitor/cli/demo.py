@@ -1,0 +1,132 @@
+"""``imgmon demo``: simulator with scripted faults, daemon, and the order as a live table."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import httpx
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from monitor import logs
+from monitor.app import Daemon, run_until_stopped
+from monitor.cli import demo_config
+from monitor.cli.common import ConfigProblem
+from monitor.cli.table import order_table
+from monitor.clock import SystemClock
+from monitor.config import parse
+from monitor.errors import MonitorError
+from monitor.secrets import Redactor
+
+_REFRESH_S = 0.5
+_PLAIN_REFRESH_S = 5.0
+
+
+@click.command()
+@click.option("--port", default=8720, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--simulator-port", default=8721, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--seed", default=1, show_default=True)
+@click.option("--seconds", type=float, default=None, help="Stop by itself after this long.")
+def command(port: int, simulator_port: int, seed: int, seconds: float | None) -> None:
+    """
+    Run everything locally, without keys: nothing leaves this machine.
+
+    Times run ten times faster than in life. An outage of the first target begins after 35 s and
+    ends after 65 s; a slow period and an exhausted free quota follow. Ctrl-C stops it all.
+    """
+    with tempfile.TemporaryDirectory(prefix="imgmon-demo-") as folder:
+        text = demo_config.text(port, simulator_port, Path(folder) / "imgmon.db")
+        config = parse(text, {"IMGMON_DEMO_KEY": "demo-key-of-the-simulator"}, "the demo")
+        try:
+            with (
+                (Path(folder) / "demo.log").open("w") as stream,
+                simulator(simulator_port, seed),
+            ):
+                logs.configure("json", "info", Redactor(config.secrets), stream)
+                click.echo(demo_config.welcome(port, simulator_port, stream.name))
+                run_until_stopped(
+                    lambda: Daemon(config, clock=SystemClock(), rng=random.Random(seed)),
+                    lambda daemon: watch(daemon, seconds),
+                )
+        except MonitorError as error:
+            raise ConfigProblem(str(error)) from error
+    click.echo("The demo has stopped; its files are gone.")
+
+
+@contextmanager
+def simulator(port: int, seed: int) -> Iterator[None]:
+    """Run the simulator in a process of its own, so that painting pictures delays no probe."""
+    command_line = [sys.executable, "-m", "monitor", "simulate", "--plan", "demo"]
+    command_line += ["--port", str(port), "--seed", str(seed)]
+    # Its own session: Ctrl-C is for the daemon, which drains its probes first.
+    with subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        command_line,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        try:
+            _wait_until_up(process, f"http://127.0.0.1:{port}/_control/plan")
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _wait_until_up(process: subprocess.Popen[bytes], url: str) -> None:
+    with httpx.Client(trust_env=False, timeout=1.0) as client:
+        for _ in range(100):
+            try:
+                if client.get(url).is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            try:
+                process.wait(timeout=0.2)
+            except subprocess.TimeoutExpired:
+                continue
+            assert process.stderr is not None
+            reason = process.stderr.read().decode(errors="replace").strip().splitlines()
+            raise MonitorError(
+                f"the simulator did not start: {reason[-1] if reason else 'no word'}"
+            )
+    raise MonitorError("the simulator did not answer within 20 s")
+
+
+async def watch(daemon: Daemon, seconds: float | None) -> None:
+    """Show the demo's order: live on a terminal, else as text every few seconds."""
+    console = Console()
+    clock = daemon.clock
+    started = clock.monotonic()
+    pool = daemon.config.pools[0]
+
+    def is_over() -> bool:
+        return seconds is not None and clock.monotonic() - started >= seconds
+
+    def table() -> Table:
+        current = daemon.publisher.current
+        assert current is not None, "the daemon publishes before it serves"
+        order = current.snapshot.orders[pool.id, pool.profile]
+        return order_table(order, current.snapshot, elapsed_s=clock.monotonic() - started)
+
+    if not console.is_terminal:
+        while not is_over():
+            console.print(table())
+            await asyncio.sleep(_PLAIN_REFRESH_S)
+        return
+    with Live(table(), console=console, auto_refresh=False) as live:
+        while not is_over():
+            await asyncio.sleep(_REFRESH_S)
+            live.update(table(), refresh=True)

@@ -1,0 +1,139 @@
+"""The demo's market: the providers people buy pictures from, ten times faster than in life."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+# Prices and speeds as a buyer's guide of December 2025 gave them; latencies and the value of a
+# second are scaled by ten, so that an afternoon of outages fits into two minutes.
+_TEXT: Final = """
+[server]
+listen = "127.0.0.1:{port}"
+
+[store]
+path = "{store}"
+
+[windows]
+1m = "1m"
+6m = "6m"
+24h = "24h"
+
+[judging]
+dwell = "5s"
+
+[[providers]]
+id = "google"
+preset = "google-gemini"
+base_url = "http://127.0.0.1:{sim}/gemini"
+api_key = {{ env = "IMGMON_DEMO_KEY" }}
+spend_cap = {{ usd_per_day = 20.0 }}
+
+[[providers]]
+id = "google-free"
+preset = "google-gemini-free"
+base_url = "http://127.0.0.1:{sim}/gemini-free"
+api_key = {{ env = "IMGMON_DEMO_KEY" }}
+
+[[providers]]
+id = "laozhang"
+preset = "laozhang"
+base_url = "http://127.0.0.1:{sim}/laozhang/v1"
+api_key = {{ env = "IMGMON_DEMO_KEY" }}
+spend_cap = {{ usd_per_day = 20.0 }}
+
+[[providers]]
+id = "openai"
+preset = "openai"
+base_url = "http://127.0.0.1:{sim}/openai/v1"
+api_key = {{ env = "IMGMON_DEMO_KEY" }}
+spend_cap = {{ usd_per_day = 20.0 }}
+
+[[providers]]
+id = "bfl"
+preset = "bfl"
+base_url = "http://127.0.0.1:{sim}/bfl"
+api_key = {{ env = "IMGMON_DEMO_KEY" }}
+allow_private_downloads = true
+spend_cap = {{ usd_per_day = 20.0 }}
+
+[[targets]]
+id = "google-flash"
+provider = "google"
+model = "gemini-2.5-flash-image"
+size = "1024x1024"
+price_usd = 0.039
+interval = "2500ms"
+deadline = "2s"
+pools = ["image"]
+claim = {{ availability = 0.999, latency_p95 = "1200ms" }}
+
+[[targets]]
+id = "google-free"
+provider = "google-free"
+model = "gemini-2.5-flash-image"
+size = "1024x1024"
+price_usd = 0.0
+interval = "4s"
+deadline = "3500ms"
+pools = ["image"]
+
+[[targets]]
+id = "laozhang-flash"
+provider = "laozhang"
+model = "gemini-2.5-flash-image"
+price_usd = 0.05
+interval = "4s"
+deadline = "3500ms"
+pools = ["image"]
+claim = {{ availability = 0.995 }}
+
+[[targets]]
+id = "openai-flare"
+provider = "openai"
+model = "gpt-image-2.5-flare"
+size = "1024x1024"
+quality = "medium"
+price_usd = 0.0132
+interval = "4s"
+deadline = "3500ms"
+pools = ["image"]
+
+[[targets]]
+id = "flux-max"
+provider = "bfl"
+model = "flux-2-max"
+size = "1024x1024"
+price_usd = 0.07
+interval = "4s"
+deadline = "3500ms"
+pools = ["image"]
+
+[[pools]]
+id = "image"
+profile = "fast"
+slo = {{ latency_p95 = "1500ms" }}
+profiles = [
+  {{ name = "cheap", usd_per_second = 0.005 }},
+  {{ name = "balanced", usd_per_second = 0.02 }},
+  {{ name = "fast", usd_per_second = 0.1 }},
+]
+"""
+
+
+def text(port: int, simulator_port: int, store: Path) -> str:
+    """Return the demo's configuration as TOML."""
+    return _TEXT.format(port=port, sim=simulator_port, store=store)
+
+
+def welcome(port: int, simulator_port: int, log: str) -> str:
+    """Return what the demo says before the table."""
+    base = f"http://127.0.0.1:{port}"
+    return (
+        f"daemon      {base}/docs\n"
+        f"order       {base}/v1/pools/image/priority\n"
+        f"metrics     {base}/metrics\n"
+        f"simulator   http://127.0.0.1:{simulator_port} (scripted: outage 35-65 s, slow 70-95 s)\n"
+        f"log         {log}\n"
+        "Times run ten times faster than in life. Ctrl-C stops everything.\n"
+    )

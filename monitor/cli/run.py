@@ -1,0 +1,30 @@
+"""``imgmon run``: the daemon."""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+
+import click
+
+from monitor import logs
+from monitor.app import Daemon, run_until_stopped
+from monitor.cli.common import ConfigProblem, config_option, read_config
+from monitor.clock import SystemClock
+from monitor.errors import MonitorError
+from monitor.secrets import Redactor
+
+
+@click.command()
+@config_option
+def command(path: Path) -> None:
+    """Probe the configured providers and serve figures, order and metrics until stopped."""
+    config = read_config(path)
+    logs.configure(config.log_format, config.log_level, Redactor(config.secrets), sys.stderr)
+    # Entropy of the machine: jitter and colours must not be guessable by a provider.
+    rng = random.Random()
+    try:
+        run_until_stopped(lambda: Daemon(config, clock=SystemClock(), rng=rng))
+    except MonitorError as error:
+        raise ConfigProblem(str(error)) from error

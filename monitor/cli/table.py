@@ -1,0 +1,57 @@
+"""The order as a table for people."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.markup import escape
+from rich.table import Table
+
+from monitor.core.availability import floor_ratio
+from monitor.core.snapshot import Order, Place, Snapshot, State
+
+COLOURS: Final = {
+    State.HEALTHY: "green",
+    State.SUSPECT: "yellow",
+    State.DEGRADED: "yellow",
+    State.DOWN: "red",
+    State.UNUSABLE: "magenta",
+    State.UNKNOWN: "dim",
+}
+
+
+def order_table(order: Order, snapshot: Snapshot, *, elapsed_s: float | None = None) -> Table:
+    """Return *order* with state, availability, p95, price and the first reason of each place."""
+    title = f"{order.pool.id} / {order.profile.name}: order {order.version}"
+    if elapsed_s is not None:
+        title += f", {elapsed_s:.0f} s"
+    spent = sum(snapshot.totals.spend_usd.values())
+    probes = sum(snapshot.totals.probes.values())
+    table = Table(title=title, caption=f"{probes} probes, ${spent:.2f} at list price")
+    for heading in ("#", "target", "state", "availability", "p95", "price", "why here"):
+        table.add_column(heading, no_wrap=heading != "why here")
+    for place in order.places:
+        colour = COLOURS[place.state]
+        table.add_row(
+            str(place.rank),
+            place.target,
+            f"[{colour}]{place.state.value}[/]",
+            _availability(place),
+            _p95(place),
+            f"${place.price_usd:.3f}",
+            escape("; ".join(reason.text for reason in place.reasons[:2])),
+        )
+    return table
+
+
+def _availability(place: Place) -> str:
+    if place.availability is None:
+        return "unknown"
+    # Floored: a rounded 100 % would claim what was not measured.
+    return f"{floor_ratio(place.availability, 3) * 100:.1f} % (n={place.availability_n})"
+
+
+def _p95(place: Place) -> str:
+    if place.latency_p95_s is None:
+        return "unknown"
+    return f"{'~' if place.latency_estimated else ''}{place.latency_p95_s:.2f} s"

@@ -1,0 +1,253 @@
+"""
+The only owner of mutable measurement state: folds results, builds snapshots at its own pace.
+
+No awaits and no clock: ``accept`` and ``tick`` are plain calls with the time passed in, so a
+month of probes replays in seconds and restart runs through the very same fold.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from monitor.core.health import HealthState, fold, judge
+from monitor.core.ranking import build_order
+from monitor.core.snapshot import (
+    GapReason,
+    Health,
+    LastProbe,
+    Order,
+    ProbeCount,
+    Snapshot,
+    TargetView,
+    Totals,
+)
+from monitor.core.spec import Policy, PoolSpec, ProviderSpec, TargetSpec
+from monitor.core.spend import DayLedger
+from monitor.core.window import History, Sample
+from monitor.limits import STALE_AFTER_S, TICK_S_MAX
+from probes.model import ErrorClass, ProbeKind, ProbeReason, ProbeResult
+
+# Upper bounds of the latency histogram, seconds (DESIGN.md 5).
+LATENCY_BUCKETS_S: Final = (
+    0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 16.0, 20.0,
+    25.0, 30.0, 40.0, 50.0, 60.0, 90.0, 120.0, 180.0, 300.0,
+)  # fmt: skip
+# Views that no sample touched are made anew in turn, so that windows expire; this many a tick.
+_IDLE_VIEWS_PER_TICK: Final = 100
+_RECENT_LATENCIES: Final = 60
+
+
+@dataclass(slots=True)
+class _Tracked:
+    """What is kept of one target."""
+
+    spec: TargetSpec
+    history: History
+    state: HealthState
+    last: LastProbe | None = None
+    view: TargetView | None = None
+    viewed_at: float = float("-inf")
+    is_dirty: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """
+    What the store remembers beyond the results that are replayed.
+
+    Attributes:
+        totals: Cumulative counts over all stored rows, the replayed ones included.
+        orders: The last order of each (pool, profile).
+    """
+
+    totals: Totals
+    orders: Mapping[tuple[str, str], Order]
+
+
+class Engine:
+    """Measurement state of all targets, and the orders of all pools."""
+
+    def __init__(
+        self,
+        targets: Mapping[str, TargetSpec],
+        pools: Sequence[PoolSpec],
+        providers: Mapping[str, ProviderSpec],
+        policy: Policy,
+    ) -> None:
+        """Start without any evidence: every state is unknown."""
+        self._pools = tuple(pools)
+        self._policy = policy
+        self._tracked = {
+            target_id: _Tracked(spec, History(policy.windows), HealthState())
+            for target_id, spec in targets.items()
+        }
+        self._caps = {
+            provider.id: provider.spend_cap_usd_per_day
+            for provider in providers.values()
+            if provider.spend_cap_usd_per_day is not None
+        }
+        self.ledger = DayLedger(self._caps)
+        self._orders: dict[tuple[str, str], Order] = {}
+        self._changed: list[Order] = []
+        self._version = 0
+        self._probes: Counter[ProbeCount] = Counter()
+        self._spend: dict[str, float] = {}
+        self._gaps: Counter[tuple[str, GapReason]] = Counter()
+        self._changes: Counter[tuple[str, str]] = Counter()
+        self._latency_counts: dict[str, list[int]] = {}
+        self._latency_sums: dict[str, float] = {}
+
+    def restore(self, results: Iterable[ProbeResult], past: Past) -> None:
+        """
+        Replay stored *results* (oldest first) through the same fold as live ones.
+
+        Counters and orders come from *past*: rows older than the windows count there too.
+        """
+        for result in results:
+            self.accept(result)
+        self._probes = Counter(past.totals.probes)
+        self._spend = dict(past.totals.spend_usd)
+        self._gaps = Counter(past.totals.gaps)
+        self._changes = Counter(past.totals.order_changes)
+        self._latency_counts = {t: list(c) for t, c in past.totals.latency_counts.items()}
+        self._latency_sums = dict(past.totals.latency_sum_s)
+        known = {(pool.id, p.name) for pool in self._pools for p in pool.profiles}
+        self._orders = {key: order for key, order in past.orders.items() if key in known}
+
+    def accept(self, result: ProbeResult) -> None:
+        """Fold one finished probe; a target that is no longer configured is ignored."""
+        tracked = self._tracked.get(result.target_id)
+        if tracked is None:
+            return
+        tracked.is_dirty = True
+        tracked.last = _last(result)
+        tracked.state = fold(tracked.state, result, self._policy)
+        # Law 2: confirmations and manual probes feed the state, never availability.
+        if result.reason is ProbeReason.SCHEDULED and result.kind is ProbeKind.CANARY:
+            tracked.history.append(
+                Sample(
+                    at=result.started_at,
+                    outcome=result.outcome,
+                    is_timeout=result.error is ErrorClass.TIMEOUT,
+                    latency_s=result.latency_s,
+                    duration_s=result.duration_s,
+                    slot_s=result.slot_s,
+                )
+            )
+        self._count(result)
+
+    def _count(self, result: ProbeResult) -> None:
+        target = result.target_id
+        key = ProbeCount(
+            target=target,
+            kind=result.kind.value,
+            outcome=result.outcome.value,
+            error=result.error.value if result.error else "",
+        )
+        self._probes[key] += 1
+        self._spend[target] = self._spend.get(target, 0.0) + result.cost_usd
+        if result.latency_s is not None:
+            counts = self._latency_counts.setdefault(target, [0] * (len(LATENCY_BUCKETS_S) + 1))
+            counts[bisect_left(LATENCY_BUCKETS_S, result.latency_s)] += 1
+            self._latency_sums[target] = self._latency_sums.get(target, 0.0) + result.latency_s
+
+    def gap(self, target_id: str, reason: GapReason) -> None:
+        """Count a slot in which no probe ran."""
+        self._gaps[target_id, reason] += 1
+
+    def health(self, target_id: str, now: float) -> Health:
+        """Return the judged state of one target at *now*."""
+        tracked = self._tracked[target_id]
+        return judge(tracked.state, now, spec=tracked.spec, policy=self._policy)
+
+    def last(self, target_id: str) -> LastProbe | None:
+        """Return the newest probe of one target; None before the first."""
+        return self._tracked[target_id].last
+
+    def tick(self, now: float) -> Snapshot:
+        """Build the snapshot of *now*: views that changed or aged, then every order."""
+        idle = sorted(
+            (t for t in self._tracked.values() if now - t.viewed_at >= TICK_S_MAX),
+            key=lambda tracked: tracked.viewed_at,
+        )
+        due = [t for t in self._tracked.values() if t.is_dirty or t.view is None]
+        due += idle[:_IDLE_VIEWS_PER_TICK]
+        for tracked in due:
+            if tracked.viewed_at < now or tracked.is_dirty:
+                self._view(tracked, now)
+        views = {target_id: t.view for target_id, t in self._tracked.items() if t.view is not None}
+        for pool in self._pools:
+            for profile in pool.profiles:
+                key = (pool.id, profile.name)
+                before = self._orders.get(key)
+                order = build_order(pool, profile, views, before, now, self._policy)
+                if before is None or order.version != before.version:
+                    self._changed.append(order)
+                    # The first order ever is no change of one.
+                    self._changes[key] += before is not None
+                self._orders[key] = order
+        self._version += 1
+        return Snapshot(
+            version=self._version,
+            made_at=now,
+            stale_after=now + STALE_AFTER_S,
+            targets=views,
+            orders=dict(self._orders),
+            totals=self._totals(),
+            spent_today_usd=self._spent_today(now),
+            spend_cap_usd=self._caps,
+        )
+
+    def _spent_today(self, now: float) -> dict[str, float]:
+        providers = {tracked.spec.provider for tracked in self._tracked.values()}
+        return {p: self.ledger.spent_today(p, now) for p in sorted(providers)}
+
+    def take_changed_orders(self) -> list[Order]:
+        """Return the orders whose decision changed since the last call, oldest first."""
+        changed, self._changed = self._changed, []
+        return changed
+
+    def _view(self, tracked: _Tracked, now: float) -> None:
+        view = TargetView(
+            spec=tracked.spec,
+            health=judge(tracked.state, now, spec=tracked.spec, policy=self._policy),
+            windows=tracked.history.figures(now),
+            last=tracked.last,
+            recent_latencies=tracked.history.recent_latencies(_RECENT_LATENCIES),
+        )
+        # An equal view keeps its identity, and with it its encoded bytes.
+        if view != tracked.view:
+            tracked.view = view
+        tracked.viewed_at = now
+        tracked.is_dirty = False
+
+    def _totals(self) -> Totals:
+        return Totals(
+            probes=dict(self._probes),
+            spend_usd=dict(self._spend),
+            latency_counts={t: tuple(c) for t, c in self._latency_counts.items()},
+            latency_sum_s=dict(self._latency_sums),
+            gaps=dict(self._gaps),
+            order_changes=dict(self._changes),
+        )
+
+
+def _last(result: ProbeResult) -> LastProbe:
+    return LastProbe(
+        probe_id=result.probe_id,
+        started_at=result.started_at,
+        duration_s=result.duration_s,
+        latency_s=result.latency_s,
+        outcome=result.outcome,
+        error=result.error,
+        detail=result.detail,
+        http_status=result.http_status,
+        phases=result.phases,
+        cost_usd=result.cost_usd,
+        image=result.image,
+        model_version=result.model_version,
+    )

@@ -1,0 +1,42 @@
+"""Holds what is published: one attribute, swapped whole, read without locks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from monitor.core.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Bytes of one answer and the strong validator of exactly these bytes."""
+
+    data: bytes
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A snapshot with its encoded answers, by route key."""
+
+    snapshot: Snapshot
+    bodies: Mapping[str, Body]
+
+
+class Publisher:
+    """
+    The one place readers look.
+
+    ``current`` is None until the first snapshot. Readers bind it to a local once, so that all
+    they say is of one version.
+    """
+
+    def __init__(self, encode: Callable[[Snapshot], Mapping[str, Body]]) -> None:
+        """Encode every snapshot with *encode* before it becomes visible."""
+        self._encode = encode
+        self.current: Published | None = None
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Make *snapshot* what everybody reads."""
+        self.current = Published(snapshot, self._encode(snapshot))

@@ -1,0 +1,284 @@
+"""
+One probe: may it run, money set aside, a slot, the driver's verdict, our own fitness, hand-over.
+
+Provider trouble comes back as a value; an exception here is our own fault and voids the probe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Protocol
+
+import structlog
+
+from monitor.clock import Clock
+from monitor.core.schedule import skip_reason
+from monitor.core.snapshot import GapReason
+from monitor.core.spec import TargetSpec
+from monitor.engine import Engine
+from monitor.lag import LagMeter
+from monitor.limits import (
+    CLOCK_STEP_VOID_S,
+    DRAIN_S,
+    LOOP_LAG_VOID_S,
+    PROBES_AT_ONCE_MAX,
+    PROBES_PER_PROVIDER_MAX,
+)
+from monitor.secrets import Redactor
+from probes.canary import draw_canary
+from probes.driver import Driver
+from probes.model import (
+    ErrorClass,
+    Format,
+    Outcome,
+    ProbeKind,
+    ProbeReason,
+    ProbeResult,
+    Target,
+)
+
+log = structlog.get_logger("imgmon.runner")
+
+# A block of the harmless canary is void; this many in a row is worth a word.
+_POLICY_BLOCKS_WARN = 3
+
+
+class Ledger(Protocol):
+    """Where finished probes and gaps go: the store's writer, or nothing for a check by hand."""
+
+    def probe(self, result: ProbeResult, provider: str) -> None:
+        """Queue one finished probe for the store; returns at once."""
+        ...
+
+    def gap(self, target_id: str, reason: GapReason, at: float, slot_s: float) -> None:
+        """Queue one slot in which no probe ran; returns at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Probeable:
+    """A target as the driver needs it, as the monitor judges it, and how to speak to it."""
+
+    target: Target
+    spec: TargetSpec
+    format: Format
+
+
+class Runner:
+    """Runs probes of all targets, bounded globally and per provider."""
+
+    def __init__(
+        self,
+        probeables: Mapping[str, Probeable],
+        *,
+        driver: Driver,
+        engine: Engine,
+        store: Ledger,
+        clock: Clock,
+        rng: Random,
+        lag: LagMeter,
+        redactor: Redactor,
+        on_result: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Wire the parts; *on_result* is told after every change of the engine."""
+        self._probeables = probeables
+        self._driver = driver
+        self._engine = engine
+        self._store = store
+        self._clock = clock
+        self._rng = rng
+        self._lag = lag
+        self._redact = redactor
+        self._on_result = on_result
+        self._slots = asyncio.Semaphore(PROBES_AT_ONCE_MAX)
+        self._provider_slots: dict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(PROBES_PER_PROVIDER_MAX)
+        )
+        self._tasks: set[asyncio.Task[ProbeResult | None]] = set()
+        self._is_closing = False
+
+    @property
+    def running(self) -> int:
+        """Probes under way or waiting for a slot."""
+        return len(self._tasks)
+
+    async def scheduled(self, target_id: str) -> ProbeResult | None:
+        """Run the canary of one schedule slot; None when a gap with its reason took its place."""
+        probeable = self._probeables.get(target_id)
+        if probeable is None:  # The key is missing: the state says so, no slot is expected.
+            return None
+        now = self._clock.wall()
+        health = self._engine.health(target_id, now)
+        last = self._engine.last(target_id)
+        reason = skip_reason(health, now, last.started_at if last else None)
+        if reason is not None:
+            self.gap(target_id, reason, now)
+            return None
+        return await self.run(target_id, reason=ProbeReason.SCHEDULED)
+
+    async def run(
+        self,
+        target_id: str,
+        *,
+        reason: ProbeReason,
+        kind: ProbeKind = ProbeKind.CANARY,
+    ) -> ProbeResult | None:
+        """Run one probe now, within the provider's cap; None when the cap forbids it."""
+        if self._is_closing:
+            return None
+        # A task of our own: the scheduler's shutdown cancels its jobs, we want to drain them.
+        task = asyncio.ensure_future(self._guarded(self._probeables[target_id], kind, reason))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
+    def gap(self, target_id: str, reason: GapReason, at: float) -> None:
+        """Record a slot without a probe: counted, stored, logged."""
+        slot_s = self._probeables[target_id].spec.interval_s
+        self._engine.gap(target_id, reason)
+        self._store.gap(target_id, reason, at, slot_s)
+        log.info("probe.skipped", target=target_id, reason=reason.value)
+        self._on_result()
+
+    async def drain(self, grace_s: float = DRAIN_S) -> None:
+        """Start nothing new, let running probes end for *grace_s*, then void what is left."""
+        self._is_closing = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_s)
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _guarded(
+        self, probeable: Probeable, kind: ProbeKind, reason: ProbeReason
+    ) -> ProbeResult | None:
+        spec = probeable.spec
+        async with self._provider_slots[spec.provider], self._slots:
+            now = self._clock.wall()
+            # The cap is checked with the worst case booked, so probes at once cannot pass it.
+            if not self._engine.ledger.reserve(spec.provider, spec.price_usd, now):
+                self.gap(spec.id, GapReason.SPEND_CAP, now)
+                return None
+            result = await self._probe(probeable, kind, reason, now)
+            self._engine.ledger.settle(spec.provider, spec.price_usd, result.cost_usd, now)
+        self._finish(result, spec)
+        return result
+
+    async def _probe(
+        self, probeable: Probeable, kind: ProbeKind, reason: ProbeReason, now: float
+    ) -> ProbeResult:
+        spec, clock = probeable.spec, self._clock
+        # Milliseconds first, so that ids sort by time.
+        probe_id = f"{int(now * 1000):012x}-{self._rng.getrandbits(40):010x}"
+        started = clock.monotonic()
+        slot_s = spec.interval_s if reason is ProbeReason.SCHEDULED else 0.0
+
+        def fault(detail: str) -> ProbeResult:
+            return ProbeResult(
+                probe_id=probe_id,
+                target_id=spec.id,
+                started_at=now,
+                duration_s=clock.monotonic() - started,
+                error=ErrorClass.MONITOR_FAULT,
+                kind=kind,
+                reason=reason,
+                slot_s=slot_s,
+                detail=detail,
+                # It may have left before we broke: book the worst case.
+                cost_usd=spec.price_usd,
+            )
+
+        with structlog.contextvars.bound_contextvars(probe=probe_id, target=spec.id):
+            try:
+                result = await self._driver.probe(
+                    probeable.target,
+                    draw_canary(self._rng),
+                    probeable.format,
+                    probe_id=probe_id,
+                    kind=kind,
+                    reason=reason,
+                    slot_s=slot_s,
+                )
+            except asyncio.CancelledError:
+                return fault("the monitor was shutting down")
+            except Exception as error:  # The one loop that must go on whatever a plug-in does.
+                log.exception("probe.crashed")
+                return fault(f"{type(error).__name__} in the monitor; its log has the rest")
+        result = replace(result, started_at=now)
+        trouble = self._own_trouble(started, now)
+        if trouble is not None:
+            return replace(
+                result,
+                error=ErrorClass.MONITOR_FAULT,
+                latency_s=None,
+                detail=trouble,
+                retry_at=None,
+            )
+        return result
+
+    def _own_trouble(self, started: float, wall_started: float) -> str | None:
+        """Return why this probe says nothing about the provider, or None (law 8)."""
+        late = self._lag.worst_since(started)
+        if late > LOOP_LAG_VOID_S:
+            return f"the monitor's event loop stalled for {late:.1f} s"
+        # Each clock against itself; only the two durations are compared.
+        wall_s = self._clock.wall() - wall_started
+        step = wall_s - (self._clock.monotonic() - started)
+        if abs(step) > CLOCK_STEP_VOID_S:
+            return f"the machine's wall clock stepped by {step:+.1f} s"
+        return None
+
+    def _finish(self, result: ProbeResult, spec: TargetSpec) -> None:
+        result = replace(
+            result,
+            detail=self._redact(result.detail),
+            body_head=self._redact(result.body_head) if result.body_head else None,
+            code=self._redact(result.code) if result.code else None,
+            finish_reason=self._redact(result.finish_reason) if result.finish_reason else None,
+        )
+        self._store.probe(result, spec.provider)
+        self._engine.accept(result)
+        self._on_result()
+        self._log(result, spec)
+
+    def _log(self, result: ProbeResult, spec: TargetSpec) -> None:
+        """Write the one canonical line of a probe."""
+        fields = {
+            "probe": result.probe_id,
+            "target": result.target_id,
+            "provider": spec.provider,
+            "kind": result.kind.value,
+            "reason": result.reason.value,
+            "outcome": result.outcome.value,
+            "error": result.error.value if result.error else None,
+            "detail": result.detail or None,
+            "code": result.code,
+            "finish_reason": result.finish_reason,
+            "http_status": result.http_status,
+            "phase": result.failed_phase.value if result.failed_phase else None,
+            "duration_s": round(result.duration_s, 4),
+            "latency_s": None if result.latency_s is None else round(result.latency_s, 4),
+            "phases_s": {phase.value: round(s, 4) for phase, s in result.phases.items()},
+            "cost_usd": result.cost_usd,
+            "bytes": result.received_bytes,
+            "model_version": result.model_version,
+            "request_id": result.request_id,
+            "retry_at": result.retry_at,
+            "body_head": result.body_head,
+        }
+        fields = {name: value for name, value in fields.items() if value is not None}
+        write = log.info if result.outcome is Outcome.GOOD else log.warning
+        write("probe.finished", **fields)
+        if result.error is ErrorClass.POLICY_BLOCKED:
+            blocks = self._engine.health(spec.id, result.started_at).consecutive_policy_blocks
+            if blocks >= _POLICY_BLOCKS_WARN:
+                log.warning(
+                    "canary.blocked",
+                    target=spec.id,
+                    in_a_row=blocks,
+                    hint="the harmless canary is refused: over-blocking, or the account is limited",
+                )

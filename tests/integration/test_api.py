@@ -1,0 +1,214 @@
+"""The HTTP surface: routes, problems, paging, health of the daemon itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from random import Random
+
+import httpx
+import pytest
+
+from monitor.app import Daemon
+from monitor.clock import ManualClock, SystemClock
+from monitor.metrics import names
+from probes.model import ProbeReason
+from probes.simulator.plans import calm_plan
+from probes.simulator.server import SimulatorServer
+from tests.support.daemon import client, configuration, finished, running, until
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def api(tmp_path) -> AsyncIterator[tuple[Daemon, httpx.AsyncClient]]:
+    """A daemon with a probe of each of its two targets, and its API."""
+    with SimulatorServer(calm_plan(), SystemClock()) as simulator:
+        config = configuration(simulator, tmp_path / "a.db")
+        async with running(config) as daemon, client(daemon) as http:
+            await until(lambda: finished(daemon) == 2)
+            for target in ("flash", "flare"):
+                await daemon.runner.run(target, reason=ProbeReason.SCHEDULED)
+            daemon.tick()
+            yield daemon, http
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/pools",
+        "/v1/pools/image/priority",
+        "/v1/pools/image/priority?profile=cheap",
+        "/v1/pools/image/priority?view=ids",
+        "/v1/targets",
+        "/v1/targets/flash",
+        "/v1/targets/flash/windows",
+        "/v1/targets/flash/results",
+        "/livez",
+        "/readyz",
+        "/openapi.json",
+    ],
+)
+async def test_every_route_answers_json(api, path):
+    """Each documented route is there and speaks JSON."""
+    _, http = api
+    answer = await http.get(path)
+
+    assert 200 == answer.status_code
+    assert "application/json" == answer.headers["content-type"]
+    assert answer.json()
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("/v1/pools/none/priority", "image"),
+        ("/v1/pools/image/priority?profile=none", "balanced"),
+        ("/v1/targets/none", "/v1/targets"),
+        ("/v1/targets/none/windows", "/v1/targets"),
+        ("/v1/targets/none/results", "/v1/targets"),
+        ("/v1/nothing", "Not Found"),
+    ],
+)
+async def test_what_is_not_there_is_a_problem_that_says_what_is(api, path, word):
+    """A 404 is an RFC 9457 problem and names what the caller may ask for."""
+    _, http = api
+    answer = await http.get(path)
+
+    assert 404 == answer.status_code
+    assert "application/problem+json" == answer.headers["content-type"]
+    assert word in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "pointer"),
+    [
+        ("/v1/targets/flash/results?limit=0", "query/limit"),
+        ("/v1/targets/flash/results?cursor=x", "query/cursor"),
+        ("/v1/pools/image/priority?view=poem", "query/view"),
+        ("/v1/targets/a%20b", "path/target"),
+    ],
+)
+async def test_a_bad_request_points_at_the_field_and_never_echoes_it(api, path, pointer):
+    """A 422 names the field; what stood in it may be somebody's token."""
+    _, http = api
+    answer = await http.get(path)
+
+    assert 422 == answer.status_code
+    assert [pointer] == [error["pointer"] for error in answer.json()["errors"]]
+
+
+async def test_nothing_can_be_written_or_spent_over_http(api):
+    """No method but GET is served: reading costs nothing and changes nothing."""
+    daemon, http = api
+    before = finished(daemon)
+    statuses = {
+        (await http.request(method, path)).status_code
+        for method in ("POST", "PUT", "PATCH", "DELETE")
+        for path in ("/v1/pools", "/v1/targets/flash", "/v1/targets/flash/results", "/metrics")
+    }
+
+    assert {405} == statuses
+    assert before == finished(daemon)
+
+
+async def test_results_are_paged_by_cursor_without_loss_or_overlap(api):
+    """Following next_cursor to its end yields every row once, newest first."""
+    daemon, http = api
+    for _ in range(3):
+        await daemon.runner.run("flash", reason=ProbeReason.MANUAL)
+    assert daemon.writer.flush(5)
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = (await http.get(f"/v1/targets/flash/results?limit=2{cursor}")).json()
+        seen += [row["probe"] for row in page["results"]]
+        cursor = f"&cursor={page['next_cursor']}" if page["next_cursor"] else None
+
+    assert 5 == len(seen) == len(set(seen))
+    assert sorted(seen, reverse=True) == seen
+
+
+async def test_every_metric_is_exposed_and_lints(api):
+    """The list of names is what a scrape shows, in both formats."""
+    _, http = api
+    plain = await http.get("/metrics")
+    openmetrics = await http.get("/metrics", headers={"Accept": "application/openmetrics-text"})
+    shown = {line.split()[2] for line in plain.text.splitlines() if line.startswith("# HELP")}
+
+    assert set(names()) - shown == set()
+    assert plain.headers["content-type"].startswith("text/plain")
+    assert openmetrics.headers["content-type"].startswith("application/openmetrics-text")
+    assert openmetrics.text.endswith("# EOF\n")
+    assert 'imgmon_probes_total{error="",kind="canary",outcome="good",target="flash"} 2.0' in (
+        plain.text
+    )
+
+
+async def test_a_figure_without_data_has_no_series(api):
+    """A dashboard shows a gap, never a zero: no p95 without a sample, no bound unsupported."""
+    _, http = api
+    text = (await http.get("/metrics")).text
+
+    assert "imgmon_latency_quantile_seconds{" in text
+    assert "imgmon_latency_quantile_seconds_upper{" not in text  # One sample bounds nothing.
+    assert "imgmon_retry_at_timestamp_seconds{" not in text
+    assert "imgmon_spend_cap_usd{" not in text
+
+
+async def test_the_docs_page_needs_nothing_from_elsewhere(api):
+    """The reference lists every route, without script and without a foreign address."""
+    _, http = api
+    root = await http.get("/", follow_redirects=True)
+
+    assert 200 == root.status_code
+    assert "/v1/pools/{pool}/priority" in root.text
+    assert "<script" not in root.text
+    assert "//" not in root.text.replace("</", "")
+
+
+async def test_a_stale_snapshot_says_so_and_is_still_served(tmp_path):
+    """Past its time the order is marked stale under another tag, and readiness fails."""
+    clock = ManualClock()
+    with SimulatorServer(calm_plan(), SystemClock()) as simulator:
+        config = configuration(simulator, tmp_path / "a.db", environ={})
+        daemon = Daemon(config, clock=clock, rng=Random(1))
+        async with client(daemon) as http:
+            early = await http.get("/v1/pools")
+            daemon.writer.start()
+            daemon.tick()
+            fresh = await http.get("/v1/pools/image/priority")
+            clock.advance(31)
+            stale = await http.get(
+                "/v1/pools/image/priority", headers={"If-None-Match": fresh.headers["etag"]}
+            )
+            ready = await http.get("/readyz")
+            live = await http.get("/livez")
+            daemon.writer.close()
+            daemon.reader.close()
+            await daemon.driver.aclose()
+
+    assert (503, "1") == (early.status_code, early.headers["retry-after"])
+    assert (False, True) == (fresh.json()["stale"], stale.json()["stale"])
+    assert fresh.headers["etag"] != stale.headers["etag"]
+    assert (503, 200) == (ready.status_code, live.status_code)
+    assert "old" in ready.json()["problems"][0]
+
+
+async def test_answers_fit_their_schema(api):
+    """What is served is what OpenAPI says: every documented body validates."""
+    from monitor.api import schemas
+
+    _, http = api
+    for path, model in (
+        ("/v1/pools", schemas.PoolsOut),
+        ("/v1/pools/image/priority", schemas.PriorityOut),
+        ("/v1/pools/image/priority?view=ids", schemas.IdsOut),
+        ("/v1/targets", schemas.TargetsOut),
+        ("/v1/targets/flash", schemas.TargetDetailOut),
+        ("/v1/targets/flash/windows", schemas.WindowsOut),
+        ("/v1/targets/flash/results", schemas.ResultsOut),
+        ("/readyz", schemas.ReadyOut),
+    ):
+        document = (await http.get(path)).json()
+        parsed = model.model_validate(document, extra="forbid")
+
+        assert document == parsed.model_dump(by_alias=True, mode="json")

@@ -1,0 +1,217 @@
+"""The daemon as a whole: real simulator, real SQLite file, real HTTP between them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from monitor.api import encode
+from monitor.clock import SystemClock
+from monitor.errors import MonitorError
+from probes.model import ErrorClass, Outcome, ProbeReason
+from probes.simulator.faults import Fault, FaultKind
+from probes.simulator.plans import calm_plan
+from probes.simulator.server import SimulatorServer
+from tests.support.daemon import KEY, client, configuration, finished, running, until
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def simulator() -> Iterator[SimulatorServer]:
+    """Every provider, healthy and quick."""
+    with SimulatorServer(calm_plan(), SystemClock()) as server:
+        yield server
+
+
+async def test_a_started_daemon_knows_every_target_before_its_first_slot(simulator, tmp_path):
+    """Targets nobody knows anything of are probed at once, outside the availability record."""
+    async with running(configuration(simulator, tmp_path / "a.db")) as daemon:
+        await until(lambda: finished(daemon) == 2)
+        snapshot = daemon.publisher.current.snapshot
+
+    states = {target: view.health.state.value for target, view in snapshot.targets.items()}
+    assert {"flash": "healthy", "flare": "healthy"} == states
+    assert [0, 0] == [view.windows["1h"].n for view in snapshot.targets.values()]
+
+
+async def test_scheduled_canaries_fill_windows_order_and_store(simulator, tmp_path):
+    """Slots fire, samples enter the windows, rows are on disk, the order has its reasons."""
+    path = tmp_path / "a.db"
+    async with running(configuration(simulator, path, interval="1s")) as daemon:
+        await until(
+            lambda: all(
+                view.windows["1h"].good >= 2
+                for view in daemon.publisher.current.snapshot.targets.values()
+            )
+        )
+        order = daemon.publisher.current.snapshot.orders["image", "balanced"]
+        assert daemon.writer.flush(5)
+        rows, _ = daemon.reader.results("flash", None, 100)
+
+    assert ["flash", "flare"] == [place.target for place in order.places]
+    assert all(place.reasons for place in order.places)
+    assert {Outcome.GOOD} == {row.outcome for row in rows}
+    assert {ProbeReason.SCHEDULED, ProbeReason.STARTUP} == {row.reason for row in rows}
+    assert all(row.cost_usd == 0.039 and row.latency_s > 0 for row in rows)
+
+
+async def test_an_outage_moves_the_order_and_its_end_moves_it_back(simulator, tmp_path):
+    """What fails is demoted with its reason, and only successes in a row bring it back."""
+    config = configuration(simulator, tmp_path / "a.db", interval="1s")
+    async with running(config) as daemon:
+
+        def first() -> str:
+            return daemon.publisher.current.snapshot.orders["image", "balanced"].places[0].target
+
+        def state() -> str:
+            return daemon.publisher.current.snapshot.targets["flash"].health.state.value
+
+        await until(lambda: state() == "healthy" and first() == "flash")
+        simulator.set_fault("gemini", Fault(kind=FaultKind.OVERLOADED))
+        await until(lambda: state() == "down" and first() == "flare")
+        place = daemon.publisher.current.snapshot.orders["image", "balanced"].places[1]
+        simulator.set_fault("gemini", None)
+        await until(lambda: state() in ("degraded", "healthy"))
+
+    assert ("down", "provider") == (place.state.value, place.scope)
+    assert "down" == place.reasons[0].code
+    assert "overloaded" in place.reasons[0].text
+
+
+async def test_the_snapshot_after_a_restart_equals_the_one_before(simulator, tmp_path):
+    """Restart replays the stored rows through the very same fold."""
+    path = tmp_path / "a.db"
+    config = configuration(simulator, path)
+    async with running(config) as daemon:
+        await until(lambda: finished(daemon) == 2)
+        for fault in (None, Fault(kind=FaultKind.OVERLOADED), Fault(kind=FaultKind.BLACK), None):
+            simulator.set_fault("gemini", fault)
+            for target in ("flash", "flare"):
+                await daemon.runner.run(target, reason=ProbeReason.SCHEDULED)
+            daemon.tick()
+    async with running(config) as restarted:
+        now = restarted.clock.wall() + 10  # Past the age at which idle views are made anew.
+        before, after = daemon.engine.tick(now), restarted.engine.tick(now)
+
+    assert before.targets == after.targets
+    assert before.totals == after.totals
+    assert before.spent_today_usd == after.spent_today_usd
+    assert before.orders == after.orders
+
+
+async def test_a_daily_cap_is_checked_before_each_probe(simulator, tmp_path):
+    """The cap is never passed, also after a restart; each slot it eats is a gap with its reason."""
+    path = tmp_path / "a.db"
+    config = configuration(
+        simulator, path, interval="1s", openai_cap="spend_cap = { usd_per_day = 0.12 }"
+    )
+    async with running(config) as daemon:
+        await until(
+            lambda: any(
+                target == "flare" and reason.value == "spend_cap"
+                for target, reason in daemon.publisher.current.snapshot.totals.gaps
+            )
+        )
+        spent = daemon.publisher.current.snapshot.spent_today_usd
+    async with running(config) as daemon:
+        result = await daemon.runner.run("flare", reason=ProbeReason.MANUAL)
+
+    assert 0.1 == pytest.approx(spent["openai"])
+    assert result is None
+    assert 2 == sum(request.account == "openai" for request in simulator.requests)
+
+
+async def test_a_missing_key_makes_only_its_targets_unusable(simulator, tmp_path):
+    """Without a key nothing is sent, the state says what to do, the rest of the daemon runs."""
+    config = configuration(simulator, tmp_path / "a.db", environ={})
+    async with running(config) as daemon:
+        view = daemon.publisher.current.snapshot.targets["flash"]
+        place = daemon.publisher.current.snapshot.orders["image", "balanced"].places[0]
+
+    assert ErrorClass.AUTH is view.health.error
+    assert "KEY is not set" in view.health.detail
+    assert (False, "monitor_account") == (place.usable, place.scope)
+    assert [] == list(simulator.requests)
+
+
+async def test_two_daemons_never_share_a_database(simulator, tmp_path):
+    """A second one would double the bill, so it refuses to start."""
+    config = configuration(simulator, tmp_path / "a.db")
+    async with running(config):
+        with pytest.raises(MonitorError, match="another imgmon"):
+            async with running(config):
+                pass
+
+
+async def test_a_key_that_a_provider_echoes_shows_nowhere(simulator, tmp_path, capsys):
+    """A key in an error message reaches neither store, API, metrics nor log."""
+    config = configuration(simulator, tmp_path / "a.db")
+    simulator.set_fault("gemini", Fault(kind=FaultKind.AUTH))
+    async with running(config) as daemon, client(daemon) as http:
+        await until(lambda: finished(daemon) == 2)
+        daemon.tick()
+        texts = [
+            (await http.get(path)).text
+            for path in (
+                "/v1/targets",
+                "/v1/targets/flash",
+                "/v1/targets/flash/results",
+                "/v1/pools/image/priority",
+                "/metrics",
+            )
+        ]
+    files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+
+    assert KEY.encode() not in files
+    assert not any(KEY in text for text in texts)
+    assert KEY not in "".join(capsys.readouterr())
+
+
+async def test_bodies_validate_and_answer_304_until_something_was_measured(simulator, tmp_path):
+    """The entity tag is of the bytes; between samples a caller that has them gets 304."""
+    async with running(configuration(simulator, tmp_path / "a.db")) as daemon:
+        await until(lambda: finished(daemon) == 2)
+        async with client(daemon) as http:
+            daemon.tick()
+            first = await http.get("/v1/pools/image/priority")
+            daemon.tick()
+            again = await http.get(
+                "/v1/pools/image/priority", headers={"If-None-Match": first.headers["etag"]}
+            )
+            await daemon.runner.run("flash", reason=ProbeReason.SCHEDULED)
+            daemon.tick()
+            changed = await http.get(
+                "/v1/pools/image/priority", headers={"If-None-Match": first.headers["etag"]}
+            )
+
+    assert (200, 304, 200) == (first.status_code, again.status_code, changed.status_code)
+    assert first.headers["x-imgmon-made-at"] < again.headers["x-imgmon-made-at"]
+    assert json.loads(changed.text)["targets"][0]["availability_samples"] == 1
+
+
+async def test_running_probes_are_drained_at_shutdown_and_stored(simulator, tmp_path):
+    """A probe under way when the daemon stops ends, and its row is on disk."""
+    path = tmp_path / "a.db"
+    config = configuration(simulator, path)
+    async with running(config) as daemon:
+        await until(lambda: daemon.runner.running == 2)
+    async with running(config) as daemon:
+        rows = [*daemon.reader.replay(0)]
+
+    assert 2 == len(rows)
+
+
+async def test_the_encoder_keeps_the_bytes_of_what_did_not_change(simulator, tmp_path):
+    """Two snapshots without a sample between them share their bodies."""
+    async with running(configuration(simulator, tmp_path / "a.db")) as daemon:
+        await until(lambda: finished(daemon) == 2)
+        daemon.tick()
+        one = daemon.publisher.current.bodies
+        daemon.tick()
+        two = daemon.publisher.current.bodies
+
+    key = encode.priority_key("image", "balanced", "full")
+    assert one[key] is two[key]

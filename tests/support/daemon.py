@@ -1,0 +1,110 @@
+"""A whole daemon against the simulator, in one process over real sockets, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import httpx
+
+from monitor.app import Daemon
+from monitor.clock import SystemClock
+from monitor.config import Config, parse
+from probes.simulator.server import SimulatorServer
+
+KEY = "test-key-0123456789abcdef"
+
+PROVIDERS = """
+[store]
+path = "{store}"
+
+[[providers]]
+id = "google"
+preset = "google-gemini"
+base_url = "{gemini}"
+api_key = {{ env = "KEY" }}
+
+[[providers]]
+id = "openai"
+preset = "openai"
+base_url = "{openai}/v1"
+api_key = {{ env = "KEY" }}
+{openai_cap}
+
+[[targets]]
+id = "flash"
+provider = "google"
+model = "gemini-3.1-flash-image"
+size = "512x512"
+price_usd = 0.039
+interval = "{interval}"
+pools = ["image"]
+
+[[targets]]
+id = "flare"
+provider = "openai"
+model = "gpt-image-2.5-flare"
+size = "512x512"
+quality = "low"
+price_usd = 0.05
+interval = "{interval}"
+pools = ["image"]
+
+[[pools]]
+id = "image"
+slo = {{ availability = 0.9, latency_p95 = "5s" }}
+"""
+
+
+def configuration(
+    simulator: SimulatorServer,
+    store: Path,
+    *,
+    interval: str = "1h",
+    openai_cap: str = "",
+    environ: dict[str, str] | None = None,
+) -> Config:
+    """Two targets at the simulator, in one pool."""
+    text = PROVIDERS.format(
+        store=store,
+        gemini=simulator.base("gemini"),
+        openai=simulator.base("openai"),
+        interval=interval,
+        openai_cap=openai_cap,
+    )
+    return parse(text, {"KEY": KEY} if environ is None else environ, "test")
+
+
+@asynccontextmanager
+async def running(config: Config, seed: int = 1) -> AsyncIterator[Daemon]:
+    """A started daemon; stopped, drained and closed at the end."""
+    daemon = Daemon(config, clock=SystemClock(), rng=Random(seed))
+    try:
+        await daemon.start()
+        yield daemon
+    finally:
+        await daemon.stop()
+
+
+@asynccontextmanager
+async def client(daemon: Daemon) -> AsyncIterator[httpx.AsyncClient]:
+    """The daemon's API in process."""
+    transport = httpx.ASGITransport(daemon.api(), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://daemon") as http:
+        yield http
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait for *condition*; the limit only turns a hang into a failure."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def finished(daemon: Daemon) -> int:
+    """How many probes the published snapshot counts."""
+    current = daemon.publisher.current
+    return sum(current.snapshot.totals.probes.values()) if current else 0
