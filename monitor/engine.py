@@ -95,11 +95,12 @@ class Engine:
         self._changed: list[Order] = []
         self._version = 0
         self._probes: Counter[ProbeCount] = Counter()
-        self._spend: dict[str, float] = {}
+        # Whole micro-units: sums of floats depend on their order, and restart must not show.
+        self._spend: dict[str, int] = {}
         self._gaps: Counter[tuple[str, GapReason]] = Counter()
         self._changes: Counter[tuple[str, str]] = Counter()
         self._latency_counts: dict[str, list[int]] = {}
-        self._latency_sums: dict[str, float] = {}
+        self._latency_sums: dict[str, int] = {}
 
     def restore(self, results: Iterable[ProbeResult], past: Past) -> None:
         """
@@ -110,11 +111,11 @@ class Engine:
         for result in results:
             self.accept(result)
         self._probes = Counter(past.totals.probes)
-        self._spend = dict(past.totals.spend_usd)
+        self._spend = {t: _micros(usd) for t, usd in past.totals.spend_usd.items()}
         self._gaps = Counter(past.totals.gaps)
         self._changes = Counter(past.totals.order_changes)
         self._latency_counts = {t: list(c) for t, c in past.totals.latency_counts.items()}
-        self._latency_sums = dict(past.totals.latency_sum_s)
+        self._latency_sums = {t: _micros(s) for t, s in past.totals.latency_sum_s.items()}
         known = {(pool.id, p.name) for pool in self._pools for p in pool.profiles}
         self._orders = {key: order for key, order in past.orders.items() if key in known}
 
@@ -149,11 +150,12 @@ class Engine:
             error=result.error.value if result.error else "",
         )
         self._probes[key] += 1
-        self._spend[target] = self._spend.get(target, 0.0) + result.cost_usd
+        self._spend[target] = self._spend.get(target, 0) + _micros(result.cost_usd)
         if result.latency_s is not None:
             counts = self._latency_counts.setdefault(target, [0] * (len(LATENCY_BUCKETS_S) + 1))
             counts[bisect_left(LATENCY_BUCKETS_S, result.latency_s)] += 1
-            self._latency_sums[target] = self._latency_sums.get(target, 0.0) + result.latency_s
+            latency = _micros(result.latency_s)
+            self._latency_sums[target] = self._latency_sums.get(target, 0) + latency
 
     def gap(self, target_id: str, reason: GapReason) -> None:
         """Count a slot in which no probe ran."""
@@ -228,12 +230,16 @@ class Engine:
     def _totals(self) -> Totals:
         return Totals(
             probes=dict(self._probes),
-            spend_usd=dict(self._spend),
+            spend_usd={t: micros / 1e6 for t, micros in self._spend.items()},
             latency_counts={t: tuple(c) for t, c in self._latency_counts.items()},
-            latency_sum_s=dict(self._latency_sums),
+            latency_sum_s={t: micros / 1e6 for t, micros in self._latency_sums.items()},
             gaps=dict(self._gaps),
             order_changes=dict(self._changes),
         )
+
+
+def _micros(amount: float) -> int:
+    return round(amount * 1_000_000)
 
 
 def _last(result: ProbeResult) -> LastProbe:

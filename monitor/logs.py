@@ -108,17 +108,21 @@ class _Redaction:
         self._redact = redactor
 
     def __call__(self, _logger: Any, _method: str, event: EventDict) -> EventDict:
-        return {self._redact(str(key)): self._clean(value, 0) for key, value in event.items()}
+        return {self._text(str(key)): self._clean(value, 0) for key, value in event.items()}
 
     def _clean(self, value: object, depth: int) -> object:
         if value is None or isinstance(value, bool | int | float):
             return value
         if isinstance(value, str):
-            return self._redact(value)
+            return self._text(value)
         if depth < _DEPTH_MAX:
             if isinstance(value, dict):
-                return {self._redact(str(k)): self._clean(v, depth + 1) for k, v in value.items()}
+                return {self._text(str(k)): self._clean(v, depth + 1) for k, v in value.items()}
             if isinstance(value, list | tuple | set | frozenset):
                 return [self._clean(item, depth + 1) for item in value]
         # Whatever a renderer would call repr() on.
-        return self._redact(repr(value))
+        return self._text(repr(value))
+
+    def _text(self, text: str) -> str:
+        # JSON can spell half a surrogate pair, UTF-8 cannot: the whole line would be lost.
+        return self._redact(text).encode(errors="backslashreplace").decode()

@@ -20,6 +20,7 @@ MASK: Final = "***"
 REDACT_CHARS_MIN: Final = 6
 _FILE_BYTES_MAX: Final = 64 * 1024
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_ESCAPE: Final = re.compile(r"%[0-9A-F]{2}")
 # Keys nobody told us of, for example in a provider's message: header lines, parameters, known
 # shapes. Where words of prose may follow, a digit is asked for: "bearer authentication required".
 _SHAPES: Final = re.compile(
@@ -133,7 +134,9 @@ def _read(reference: Reference) -> str:
 
 def _forms(value: str) -> Iterator[str]:
     """Return the spellings in which *value* turns up in URLs, JSON, reprs and base64."""
-    yield from (value, quote(value, safe=""), quote(value), quote_plus(value))
+    for quoted in (value, quote(value, safe=""), quote(value), quote_plus(value)):
+        # RFC 3986, 2.1: %2f and %2F are the same, and both are written.
+        yield from (quoted, _ESCAPE.sub(lambda found: found[0].lower(), quoted))
     yield from (json.dumps(value)[1:-1], repr(value)[1:-1])
     raw = value.encode()
     # Inside a longer base64 text ("user:key") the value starts at any of three bit offsets; the

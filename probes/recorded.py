@@ -35,7 +35,6 @@ class _Recorded(httpx.AsyncByteStream):
 
 def recorded_transport(response: Mapping[str, Any] | None) -> httpx.AsyncBaseTransport:
     """Return a transport that answers every request with *response*; None refuses to connect."""
-
     body = _body(None if response is None else response.get("body"))
 
     async def answer(request: httpx.Request) -> httpx.Response:

@@ -84,7 +84,9 @@ def test_broad_excepts_are_where_they_are_meant_to_be():
         "monitor/app.py",
         "monitor/store/writer.py",
         "probes/driver.py",
+        "probes/image.py",  # Decoders raise whatever their parsing trips over.
         "probes/registry.py",
+        "probes/sockets.py",  # Closes the socket, then raises on.
     }
 
 

@@ -20,6 +20,10 @@ COLOURS: Final = {
 }
 
 
+# Reasons whose numbers stand in columns of their own.
+_SHOWN: Final = frozenset({"within_slo", "latency", "availability", "last_sample"})
+
+
 def order_table(order: Order, snapshot: Snapshot, *, elapsed_s: float | None = None) -> Table:
     """Return *order* with state, availability, p95, price and the first reason of each place."""
     title = f"{order.pool.id} / {order.profile.name}: order {order.version}"
@@ -39,9 +43,15 @@ def order_table(order: Order, snapshot: Snapshot, *, elapsed_s: float | None = N
             _availability(place),
             _p95(place),
             f"${place.price_usd:.3f}",
-            escape("; ".join(reason.text for reason in place.reasons[:2])),
+            escape(_why(place)),
         )
     return table
+
+
+def _why(place: Place) -> str:
+    """Return the two most telling reasons that no other column shows already."""
+    telling = [reason.text for reason in place.reasons if reason.code not in _SHOWN]
+    return "; ".join(telling[:2] or [place.reasons[0].text])
 
 
 def _availability(place: Place) -> str:

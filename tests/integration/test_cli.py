@@ -46,7 +46,7 @@ def config(simulator, tmp_path, monkeypatch) -> Path:
             openai=simulator.base("openai"),
             interval="1h",
             openai_cap="",
-        )  # fmt: skip
+        )
     )
     return path
 
@@ -221,9 +221,12 @@ def start(*arguments: object, **environ: str) -> subprocess.Popen[str]:
     """The real command in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "monitor", *map(str, arguments)],
-        cwd=ROOT, env={**os.environ, **environ}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
 
 
 def wait_for(url: str, process: subprocess.Popen[str]) -> httpx.Response:

@@ -783,9 +783,17 @@ async def test_a_recorded_reply_is_played_through_the_real_driver():
     dead = await recorded(None)
 
     assert (ErrorClass.BAD_IMAGE, 6) == (html.error, html.received_bytes)
-    assert ErrorClass.PROTOCOL is linked.error
+    assert (None, "result link" in linked.detail) == (linked.error, True)
     assert (ErrorClass.SERVER_ERROR, 503) == (down.error, down.http_status)
     assert (ErrorClass.CONNECTION, 0.0) == (dead.error, dead.cost_usd)
+
+
+async def test_a_recording_that_lost_its_bytes_is_refused():
+    """U+FFFD in a body means the recorder could not keep it: no verdict, not a wrong one."""
+    damaged = {"response": {"status": 200, "headers": {}, "body": "\x1f\ufffd\x08"}}
+
+    with pytest.raises(ValueError, match="damaged"):
+        await classify_recording(damaged, Plain(), SystemClock())
 
 
 def test_bounds_of_the_library_are_those_of_the_daemon():

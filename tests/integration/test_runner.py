@@ -16,6 +16,7 @@ from monitor.lag import LagMeter
 from monitor.runner import Runner
 from monitor.secrets import Redactor
 from probes.model import ErrorClass, Outcome, ProbeReason, ProbeResult
+from tests.support.daemon import until
 
 pytestmark = pytest.mark.anyio
 KEY = "secret-of-the-test-123"
@@ -44,10 +45,11 @@ class Books:
     """Where rows would go."""
 
     def __init__(self) -> None:
+        """Start empty."""
         self.probes: list[ProbeResult] = []
         self.gaps: list[tuple] = []
 
-    def probe(self, result: ProbeResult, provider: str) -> None:
+    def probe(self, result: ProbeResult, _provider: str) -> None:
         """Keep a probe."""
         self.probes.append(result)
 
@@ -60,15 +62,18 @@ class Act:
     """A driver that does what the test says instead of speaking HTTP."""
 
     def __init__(self, action) -> None:
+        """Perform *action* once a probe."""
         self.action = action
 
-    async def probe(self, target, canary, fmt, **given) -> ProbeResult:
+    async def probe(self, target, _canary, _fmt, **given) -> ProbeResult:
         """Run the action, then report a good or the given result."""
         extra = await self.action() or {"latency_s": 1.0}
         return ProbeResult(
-            target_id=target.id, started_at=0.0, duration_s=1.0,
+            target_id=target.id,
+            started_at=0.0,
+            duration_s=1.0,
             **{"cost_usd": 0.1, **given, **extra},
-        )  # fmt: skip
+        )
 
 
 async def nothing() -> None:
@@ -83,9 +88,15 @@ def build(action=nothing) -> tuple[Runner, Books, ManualClock, LagMeter, Engine]
     engine = Engine(config.specs, config.pools, config.providers, config.policy)
     probeables, _ = load_probeables(config)
     runner = Runner(
-        probeables, driver=Act(action), engine=engine, store=books, clock=clock, rng=Random(1),
-        lag=lag, redactor=Redactor(config.secrets),
-    )  # fmt: skip
+        probeables,
+        driver=Act(action),
+        engine=engine,
+        store=books,
+        clock=clock,
+        rng=Random(1),
+        lag=lag,
+        redactor=Redactor(config.secrets),
+    )
     return runner, books, clock, lag, engine
 
 
@@ -148,8 +159,7 @@ async def test_the_cap_counts_probes_under_way():
 
     runner, books, _, _, engine = build(wait)
     probes = [asyncio.create_task(run(runner)) for _ in range(3)]
-    while not books.gaps:
-        await asyncio.sleep(0)
+    await until(lambda: bool(books.gaps))
     go.set()
     results = await asyncio.gather(*probes)
 
@@ -199,9 +209,12 @@ async def test_what_a_provider_echoes_is_redacted_before_it_is_kept():
 
     async def echo() -> dict:
         return {
-            "error": ErrorClass.PROTOCOL, "detail": f"no {KEY}", "body_head": KEY, "code": KEY,
+            "error": ErrorClass.PROTOCOL,
+            "detail": f"no {KEY}",
+            "body_head": KEY,
+            "code": KEY,
             "finish_reason": KEY,
-        }  # fmt: skip
+        }
 
     runner, books, *_ = build(echo)
     await run(runner)

@@ -18,20 +18,31 @@ INTERVAL_S = 600.0
 TARGETS = ("cheap", "middle", "dear")
 # Drawn per probe while a target is in trouble.
 TROUBLES = (
-    ErrorClass.OVERLOADED, ErrorClass.SERVER_ERROR, ErrorClass.TIMEOUT, ErrorClass.NO_IMAGE,
-    ErrorClass.RATE_LIMITED, ErrorClass.POLICY_BLOCKED, ErrorClass.MONITOR_FAULT,
-)  # fmt: skip
+    ErrorClass.OVERLOADED,
+    ErrorClass.SERVER_ERROR,
+    ErrorClass.TIMEOUT,
+    ErrorClass.NO_IMAGE,
+    ErrorClass.RATE_LIMITED,
+    ErrorClass.POLICY_BLOCKED,
+    ErrorClass.MONITOR_FAULT,
+)
 
 
 def specs() -> dict[str, TargetSpec]:
     """Three targets, a cent apart."""
     return {
         name: TargetSpec(
-            id=name, provider=name, model="m", base_url="https://x.example", format="gemini",
-            price_usd=0.03 + 0.01 * number, interval_s=INTERVAL_S, deadline_s=120.0,
+            id=name,
+            provider=name,
+            model="m",
+            base_url="https://x.example",
+            format="gemini",
+            price_usd=0.03 + 0.01 * number,
+            interval_s=INTERVAL_S,
+            deadline_s=120.0,
         )
         for number, name in enumerate(TARGETS)
-    }  # fmt: skip
+    }
 
 
 def engine() -> Engine:
@@ -73,7 +84,7 @@ def history(seed: int, days: float = 30) -> list[ProbeResult]:
                     slot_s=INTERVAL_S,
                     cost_usd=spec.price_usd,
                     retry_at=at + 900 if error is ErrorClass.RATE_LIMITED else None,
-                )  # fmt: skip
+                )
             )
     return sorted(results, key=lambda result: result.started_at)
 
@@ -152,7 +163,7 @@ def test_a_hard_outage_is_down_after_two_slots_and_over_after_two_good_ones():
                 latency_s=None if error else 5.0,
                 error=error,
                 slot_s=INTERVAL_S,
-            )  # fmt: skip
+            )
         )
         states.append(subject.tick(at + 5).targets["cheap"].health.state)
 
@@ -172,7 +183,7 @@ def test_probes_outside_the_schedule_move_the_state_and_never_the_record():
                 duration_s=1.0,
                 error=ErrorClass.SERVER_ERROR,
                 reason=ProbeReason.STARTUP,
-            )  # fmt: skip
+            )
         )
     view = subject.tick(START + 5).targets["cheap"]
 
@@ -203,7 +214,7 @@ def test_a_waiting_target_is_asked_again_when_its_time_has_come():
             error=ErrorClass.RATE_LIMITED,
             retry_at=START + 100,
             slot_s=INTERVAL_S,
-        )  # fmt: skip
+        )
     )
 
     waiting = skip_reason(subject.health("cheap", START + 99), START + 99, START)

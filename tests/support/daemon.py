@@ -100,7 +100,7 @@ async def client(daemon: Daemon) -> AsyncIterator[httpx.AsyncClient]:
 async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     """Wait for *condition*; the limit only turns a hang into a failure."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the condition is another task's, not an event
             await asyncio.sleep(0.01)
 
 

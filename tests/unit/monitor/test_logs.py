@@ -156,6 +156,20 @@ def test_a_cycle_ends():
     assert "e" == json.loads(stream.getvalue())["event"]
 
 
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_half_a_surrogate_pair_costs_no_line(style):
+    """JSON of a provider may hold one; no file can, and the line arrives all the same."""
+    raw = io.BytesIO()
+    with io.TextIOWrapper(raw, encoding="utf-8") as stream:
+        configured(style, stream=stream)
+        structlog.get_logger("x").warning("e", detail="cut \ud83d here", nested={"\udc00": 1})
+        stream.flush()
+        line = raw.getvalue().decode()
+
+    assert "cut " in line
+    assert " here" in line
+
+
 def test_auto_is_console_on_a_terminal_and_json_elsewhere():
     """People get columns, programs get JSON."""
     terminal, pipe = Terminal(), io.StringIO()

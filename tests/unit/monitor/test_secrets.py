@@ -117,6 +117,7 @@ def test_a_file_without_a_usable_key_says_so(tmp_path, content, end):
     [
         KEY,
         quote(KEY, safe=""),
+        quote(KEY, safe="").lower(),
         quote(KEY),
         json.dumps(KEY),
         base64.b64encode(KEY.encode()).decode(),

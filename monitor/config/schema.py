@@ -1,0 +1,265 @@
+"""The file as it is written: one frozen model per table, unknown keys refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainValidator,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from monitor.config import values
+from monitor.core.spec import Policy
+from monitor.limits import POOLS_MAX, PROFILES_MAX, TARGETS_MAX, WINDOWS_MAX
+from monitor.secrets import Reference, SecretError, parse_reference
+
+T = TypeVar("T")
+
+
+def _told(parse: Callable[[object], T]) -> Callable[[object], T]:
+    """Return *parse* with its complaint, and the fix in it, as pydantic wants them."""
+
+    def validate(value: object) -> T:
+        try:
+            return parse(value)
+        except (values.BadValueError, SecretError) as error:
+            context = {"message": str(error), "fix": error.fix}
+            raise PydanticCustomError("imgmon", "{message}", context) from None
+
+    return validate
+
+
+Slug = Annotated[
+    str,
+    BeforeValidator(_told(values.parse_slug)),
+    Field(json_schema_extra={"pattern": f"^{values.SLUG.pattern}$"}),
+]
+Duration = Annotated[
+    float,
+    PlainValidator(_told(values.parse_duration)),
+    WithJsonSchema({
+        "description": 'Such as "90s", "15m", "1h", "1d", or seconds.',
+        "anyOf": [
+            {"type": "string", "pattern": values.DURATION_PATTERN},
+            {"type": "number", "exclusiveMinimum": 0},
+        ],
+    }),
+]  # fmt: skip
+Size = Annotated[
+    tuple[int, int],
+    PlainValidator(_told(values.parse_size)),
+    WithJsonSchema({"type": "string", "pattern": values.SIZE_PATTERN}),
+]
+BaseUrl = Annotated[
+    str,
+    PlainValidator(_told(values.parse_base_url)),
+    WithJsonSchema({"type": "string", "format": "uri"}),
+]
+Listen = Annotated[
+    tuple[str, int],
+    PlainValidator(_told(values.parse_listen)),
+    WithJsonSchema({"type": "string", "examples": ["127.0.0.1:8720"]}),
+]
+Key = Annotated[
+    Reference,
+    PlainValidator(_told(parse_reference)),
+    WithJsonSchema({
+        "type": "object",
+        "oneOf": [
+            {"required": [kind], "properties": {kind: {"type": "string"}},
+             "additionalProperties": False}
+            for kind in ("env", "file")
+        ],
+    }),
+]  # fmt: skip
+Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Word = Annotated[str, Field(min_length=1, max_length=200)]
+HostSuffix = Annotated[str, Field(pattern=r"^(\.[a-z0-9-]+){2,}$", max_length=253)]
+
+
+class Table(BaseModel):
+    """One table of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ObjectiveTable(Table):
+    """What is claimed or wanted; both parts may be left out."""
+
+    availability: Ratio | None = Field(default=None, description="Share of good requests, 0..1.")
+    latency_p95: Duration | None = Field(
+        default=None, description="95th percentile of good requests."
+    )
+
+
+class SpendCapTable(Table):
+    """A hard limit on what probes may cost."""
+
+    usd_per_day: Usd = Field(description="Per UTC day, in US dollars.")
+
+
+class ProviderTable(Table):
+    """A company or gateway: one base URL, one key."""
+
+    id: Slug
+    preset: str | None = Field(
+        default=None, description="Known brand that fills in what is left out."
+    )
+    host: str | None = Field(
+        default=None, description="One of the preset's hosts, by its short name."
+    )
+    base_url: BaseUrl | None = None
+    format: str | None = Field(default=None, description="Wire format.")
+    api_key: Key | None = Field(default=None, description="Where the key is kept; never the key.")
+    options: dict[str, JsonValue] = Field(default={}, description="Settings of the wire format.")
+    relay: bool | None = Field(
+        default=None, description="Whether it passes requests on to vendors."
+    )
+    poll_hosts: list[HostSuffix] | None = Field(
+        default=None,
+        description="Host suffixes such as .bfl.ai that may be sent the key when polling.",
+    )
+    allow_private_downloads: bool = Field(
+        default=False, description="Whether result links may point into private networks."
+    )
+    spend_cap: SpendCapTable | None = None
+
+
+class TargetTable(Table):
+    """What is probed and ranked: a provider, a model and parameters."""
+
+    id: Slug
+    provider: str
+    model: Word
+    size: Size | None = Field(
+        default=None, description="Pixels asked for; none for routes without."
+    )
+    quality: Word | None = None
+    price_usd: Usd | None = Field(default=None, description="Of one picture; else the preset's.")
+    interval: Duration = Field(description="Time between two canaries.")
+    deadline: Duration | None = Field(
+        default=None,
+        description="Total time of one probe; default 80 % of interval, at most 120 s.",
+    )
+    pools: list[str] = []
+    claim: ObjectiveTable = ObjectiveTable()
+    format: str | None = Field(default=None, description="Wire format, if not the provider's.")
+    options: dict[str, JsonValue] = Field(default={}, description="Added to the provider's.")
+
+
+class ProfileTable(Table):
+    """How money weighs against waiting."""
+
+    name: Slug
+    usd_per_second: Usd = Field(description="Worth of one second of waiting.")
+
+
+class PoolTable(Table):
+    """Targets that can stand in for one another."""
+
+    id: Slug
+    profile: str = Field(
+        default="balanced", description="The profile used when a caller names none."
+    )
+    slo: ObjectiveTable = ObjectiveTable()
+    profiles: list[ProfileTable] = Field(
+        default=[],
+        max_length=PROFILES_MAX,
+        description="Own profiles, or other values for built-in ones.",
+    )
+
+
+_P: Final = Policy()
+_Count = Annotated[int, Field(ge=1, le=1000)]
+
+
+class JudgingTable(Table):
+    """Knobs of judging and ordering (monitor/core/spec.py, Policy)."""
+
+    down_after: _Count = Field(
+        default=_P.down_after, description="Bad probes in a row that mean down."
+    )
+    up_after: _Count = Field(
+        default=_P.up_after, description="Good probes in a row that mean up again."
+    )
+    degraded_of: _Count = Field(default=_P.degraded_of, description="Recent probes looked at.")
+    degraded_share: Ratio = Field(default=_P.degraded_share, description="Bad share that degrades.")
+    slow_of: _Count = Field(
+        default=_P.slow_of, description="Recent latencies compared with the SLO."
+    )
+    stale_slots: Annotated[float, Field(ge=1, le=1000)] = Field(
+        default=_P.stale_slots, description="Slots without a sample until a state is unknown."
+    )
+    margin: Ratio = Field(
+        default=_P.margin, description="Relative gain needed to overtake in a tier."
+    )
+    dwell: Duration = Field(default=_P.dwell_s, description="Least time between changes in a tier.")
+    prior_success: Ratio = Field(
+        default=_P.prior_success, description="Success assumed without data."
+    )
+    prior_weight: Annotated[float, Field(ge=0, le=1000)] = Field(
+        default=_P.prior_weight, description="Samples that assumption is worth."
+    )
+    billed_share: Ratio = Field(
+        default=_P.billed_share, description="Share of failures that are billed."
+    )
+
+
+class ServerTable(Table):
+    """The HTTP API."""
+
+    listen: Listen = Field(default="127.0.0.1:8720", validate_default=True)
+    public_read: bool = Field(
+        default=False,
+        description="Needed to listen on more than this machine: reading asks for no token.",
+    )
+
+
+class StoreTable(Table):
+    """The database."""
+
+    path: Word = Field(
+        default="imgmon.db", description="SQLite file, relative to the working directory."
+    )
+
+
+class LogTable(Table):
+    """What is logged and how."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class FileTable(Table):
+    """The whole file."""
+
+    vantage: Slug = Field(default="default", description="Name of the place this daemon runs at.")
+    server: ServerTable = Field(default_factory=ServerTable)
+    store: StoreTable = Field(default_factory=StoreTable)
+    log: LogTable = Field(default_factory=LogTable)
+    windows: dict[Slug, Duration] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=WINDOWS_MAX,
+        description="Name to length, shortest first.",
+    )
+    judging: JudgingTable = Field(default_factory=JudgingTable)
+    providers: list[ProviderTable] = Field(default=[], max_length=TARGETS_MAX)
+    targets: list[TargetTable] = Field(default=[], max_length=TARGETS_MAX)
+    pools: list[PoolTable] = Field(default=[], max_length=POOLS_MAX)
+
+
+def config_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the configuration file."""
+    schema = FileTable.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema,
+            "title": "imgmon configuration"}  # fmt: skip

@@ -1,0 +1,138 @@
+"""The effective configuration as TOML that can be loaded again; keys stay references."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+from monitor.config.model import Config, cost_per_day
+from monitor.config.values import duration_value
+from monitor.core.spec import Objective, TargetSpec
+from monitor.secrets import MASK
+from probes.model import Target
+
+
+def show(config: Config) -> str:
+    """Return *config* as TOML: presets filled in with their source and day, keys masked."""
+    host, port = config.listen
+    listen = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    policy = config.policy
+    judging = {
+        f.name: getattr(policy, f.name)
+        for f in fields(policy)
+        if f.name not in ("windows", "dwell_s")
+    }
+    lines = [
+        f"# {config.source}; canaries cost up to ${cost_per_day(config):.2f} a day",
+        f"vantage = {toml(config.vantage)}",
+        *_table("[server]", {"listen": listen, "public_read": config.public_read}),
+        *_table("[store]", {"path": str(config.store_path)}),
+        *_table("[log]", {"format": config.log_format, "level": config.log_level}),
+        *_table("[windows]", {name: duration_value(s) for name, s in policy.windows.items()}),
+        *_table("[judging]", {**judging, "dwell": duration_value(policy.dwell_s)}),
+    ]
+    by_provider = {target.provider: target for target in config.targets}
+    for provider_id in config.providers:
+        lines += _provider(config, provider_id, by_provider.get(provider_id))
+    for target in config.targets:
+        lines += _target(config, target, config.specs[target.id])
+    for pool in config.pools:
+        profiles = [{"name": p.name, "usd_per_second": p.usd_per_second} for p in pool.profiles]
+        values = {"id": pool.id, "profile": pool.profile, "slo": _objective(pool.slo)}
+        lines += _table("[[pools]]", values | {"profiles": profiles})
+    return "\n".join(lines)
+
+
+def _provider(config: Config, provider_id: str, target: Target | None) -> Iterator[str]:
+    cap = config.providers[provider_id].spend_cap_usd_per_day
+    reference = config.key_references.get(provider_id)
+    values: dict[str, Any] = {"id": provider_id}
+    comments = {}
+    if target is not None:
+        values |= {
+            "base_url": target.base_url,
+            "relay": target.relay,
+            "poll_hosts": list(target.poll_hosts),
+            "allow_private_downloads": target.allow_private_downloads,
+        }
+        comments["api_key"] = MASK if target.api_key else "not available"
+    else:
+        # Nothing is known of what no target uses; a file must name some place all the same.
+        values["base_url"] = "http://localhost"
+        comments["base_url"] = "no target uses this provider"
+    if reference is not None:
+        values["api_key"] = {reference.kind: reference.place}
+    if cap is not None:
+        values["spend_cap"] = {"usd_per_day": cap}
+    return _table("[[providers]]", values, comments | _origins(config, "providers", provider_id))
+
+
+def _target(config: Config, target: Target, spec: TargetSpec) -> Iterator[str]:
+    values: dict[str, Any] = {
+        "id": target.id,
+        "provider": target.provider,
+        "model": target.model,
+        "format": target.format,
+        "price_usd": target.price_usd,
+        "interval": duration_value(spec.interval_s),
+        "deadline": duration_value(spec.deadline_s),
+        "pools": [pool.id for pool in config.pools if target.id in pool.targets],
+        "claim": _objective(spec.claim),
+        "options": target.options,
+    }
+    if target.size is not None:
+        values["size"] = f"{target.size[0]}x{target.size[1]}"
+    if target.quality is not None:
+        values["quality"] = target.quality
+    return _table("[[targets]]", values, _origins(config, "targets", target.id))
+
+
+def _origins(config: Config, section: str, entry: str) -> dict[str, str]:
+    prefix = f"{section}.{entry}."
+    return {
+        path.removeprefix(prefix): origin
+        for path, origin in config.origins.items()
+        if path.startswith(prefix)
+    }
+
+
+def _objective(objective: Objective) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if objective.availability is not None:
+        values["availability"] = objective.availability
+    if objective.latency_p95_s is not None:
+        values["latency_p95"] = duration_value(objective.latency_p95_s)
+    return values
+
+
+def _table(
+    header: str, values: Mapping[str, Any], comments: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    yield from ("", header)
+    for key, value in values.items():
+        if value == {}:
+            continue
+        comment = (comments or {}).get(key)
+        yield f"{_key(key)} = {toml(value)}" + (f"  # {comment}" if comment else "")
+
+
+def _key(key: str) -> str:
+    is_bare = key.isascii() and key.replace("-", "").replace("_", "").isalnum()
+    return key if is_bare else toml(key)
+
+
+def toml(value: Any) -> str:
+    """Return *value* (text, number, bool, list or mapping of such) as an inline TOML value."""
+    if isinstance(value, str):
+        # JSON's escapes are TOML's, but for the one control character that JSON leaves alone.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{_key(k)} = {toml(v)}" for k, v in value.items() if v is not None)
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value)

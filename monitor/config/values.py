@@ -1,0 +1,116 @@
+"""Words of the configuration that are more than a string: durations, sizes, URLs, slugs."""
+
+from __future__ import annotations
+
+import math
+import re
+from contextlib import suppress
+from typing import Final
+from urllib.parse import urlsplit
+
+from monitor.limits import IMAGE_PIXELS_MAX
+
+SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+DURATION_PATTERN: Final = r"^\d{1,12}(\.\d{1,6})?(ms|s|m|h|d)$"
+SIZE_PATTERN: Final = r"^[1-9]\d{1,4}x[1-9]\d{1,4}$"
+_UNITS: Final = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
+_DURATION: Final = re.compile(DURATION_PATTERN)
+_SIZE: Final = re.compile(SIZE_PATTERN)
+
+
+class BadValueError(ValueError):
+    """A value that is no good; *fix* says what would be."""
+
+    def __init__(self, message: str, fix: str = "") -> None:
+        """Say what is wrong and what to do."""
+        super().__init__(message)
+        self.fix = fix
+
+
+def parse_duration(value: object) -> float:
+    """Return seconds from ``"90s"``, ``"15m"``, ``"250ms"`` or a number of seconds."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    elif isinstance(value, str) and _DURATION.fullmatch(value):
+        number = float(value.rstrip("msdh"))
+        seconds = number / 1000 if value.endswith("ms") else number * _UNITS[value[-1]]
+    else:
+        raise BadValueError("is not a duration", 'write "90s", "15m", "1h" or a number of seconds')
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise BadValueError("must be a duration above zero")
+    return seconds
+
+
+def duration_text(seconds: float) -> str:
+    """Return *seconds* as people write them, to the microsecond."""
+    for unit, length in _UNITS.items():
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds / length:.0f}{unit}"
+    if seconds < 10 and (seconds * 1000).is_integer():
+        return f"{seconds * 1000:.0f}ms"
+    return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
+
+
+def duration_value(seconds: float) -> str | float:
+    """Return what :func:`parse_duration` reads as exactly *seconds*: a text if there is one."""
+    text = duration_text(seconds)
+    with suppress(BadValueError):
+        if parse_duration(text) == seconds:
+            return text
+    return seconds
+
+
+def parse_size(value: object) -> tuple[int, int]:
+    """Return (width, height) in pixels from ``"WxH"``."""
+    if not isinstance(value, str) or not _SIZE.fullmatch(value):
+        raise BadValueError('must be "WIDTHxHEIGHT" in pixels', 'write for example "1024x1024"')
+    width, height = map(int, value.split("x"))
+    if width * height > IMAGE_PIXELS_MAX:
+        raise BadValueError(f"must have at most {IMAGE_PIXELS_MAX} pixels", "ask for less")
+    return width, height
+
+
+def parse_slug(value: object) -> str:
+    """Return an id: letters, digits, ``.``, ``_``, ``-``, at most 64 of them."""
+    if not isinstance(value, str) or not SLUG.fullmatch(value):
+        raise BadValueError(
+            "must be 1 to 64 letters, digits, '.', '_' or '-', and begin with a letter or digit"
+        )
+    return value
+
+
+def parse_base_url(value: object) -> str:
+    """Return a base URL without a trailing slash: https, or http to this machine."""
+    fix = 'write for example "https://api.example.com/v1"'
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        raise BadValueError("is not a URL", fix)
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise BadValueError("is not a URL", fix) from error
+    if parts.scheme not in ("http", "https") or not host or " " in value:
+        raise BadValueError("is not a URL with https:// and a host", fix)
+    if "@" in parts.netloc:
+        raise BadValueError("must not hold a user or password", "use api_key")
+    if "?" in value or "#" in value:
+        raise BadValueError("must not have a query or fragment", "use api_key and options")
+    if parts.scheme == "http" and host not in LOOPBACK:
+        raise BadValueError("must be https: a key would travel in clear", "write https://")
+    return value.rstrip("/")
+
+
+def parse_listen(value: object) -> tuple[str, int]:
+    """Return (host, port) from ``"127.0.0.1:8720"`` or ``"[::1]:8720"``."""
+    fix = 'write for example "127.0.0.1:8720"'
+    if not isinstance(value, str) or "/" in value or not value.isprintable():
+        raise BadValueError("must be HOST:PORT", fix)
+    try:
+        parts = urlsplit(f"//{value}")
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise BadValueError("must be HOST:PORT, a port up to 65535", fix) from error
+    if not host or port is None or "@" in value:
+        raise BadValueError("must be HOST:PORT", fix)
+    return host, port

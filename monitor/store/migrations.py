@@ -1,0 +1,54 @@
+"""The schema's version (``PRAGMA user_version``) and the steps from one to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, Engine, insert
+from sqlmodel import SQLModel
+
+from monitor.errors import StoreError
+from monitor.store import tables
+from monitor.version import __version__
+
+
+def _create(connection: Connection) -> None:
+    SQLModel.metadata.create_all(
+        connection,
+        [SQLModel.metadata.tables[name] for name in ("probes", "gaps", "order_changes", "meta")],
+    )
+    made_by = {"key": "created_by", "value": f"imgmon {__version__}"}
+    connection.execute(insert(tables.MetaRow).values(made_by))
+
+
+# Step n leads from version n to n + 1; a step that was released is never changed.
+STEPS: Final[tuple[Callable[[Connection], None], ...]] = (_create,)
+
+
+def schema_version(connection: Connection, path: Path) -> int:
+    """
+    Return the version of the file; 0 for an empty one. Changes nothing.
+
+    Raises:
+        StoreError: a newer imgmon wrote it, or it is another program's.
+    """
+    version: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    used = connection.exec_driver_sql("SELECT count(*) FROM sqlite_schema").scalar_one()
+    if version > len(STEPS):
+        raise StoreError(
+            f"{path} has schema version {version}, this imgmon knows {len(STEPS)}; "
+            "run the newer imgmon that wrote it, or set another [store] path"
+        )
+    if version == 0 and used:
+        raise StoreError(f"{path} is the database of another program; set another [store] path")
+    return version
+
+
+def migrate(engine: Engine, version: int) -> None:
+    """Bring a file of *version* to the newest one, each step in a transaction of its own."""
+    for number, step in enumerate(STEPS[version:], start=version + 1):
+        with engine.begin() as connection:
+            step(connection)
+            connection.exec_driver_sql(f"PRAGMA user_version = {number}")

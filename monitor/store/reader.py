@@ -1,0 +1,226 @@
+"""
+Reading the store: replay, totals, pages. Never writes, and may run in any thread.
+
+Every call opens the file read-only for itself, so a reader never holds up the writer's log.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from sqlalchemy import NullPool, case, create_engine, func
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session, col, select
+
+from monitor.core.snapshot import GapReason, Order, ProbeCount, Totals
+from monitor.core.spec import PoolSpec, Profile
+from monitor.errors import StoreError
+from monitor.limits import BUSY_TIMEOUT_MS
+from monitor.store.tables import GapRow, OrderChangeRow, ProbeRow, order_of, probe_result
+from probes.model import ErrorClass, Outcome, ProbeResult
+
+_ROWS_AT_ONCE: Final = 1_000
+_PAGE_MAX: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A stored slot in which no probe ran."""
+
+    target_id: str
+    at: float
+    reason: GapReason
+    slot_s: float
+
+
+class Reader:
+    """
+    Answers from the file at its path, which may appear later.
+
+    Every method raises StoreError when the file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the SQLite file at *path*."""
+        self._path = path
+        uri = f"file:{quote(str(path))}?mode=ro"
+        self._engine = create_engine(
+            "sqlite://",
+            creator=lambda: sqlite3.connect(
+                uri, uri=True, timeout=BUSY_TIMEOUT_MS / 1000, check_same_thread=False
+            ),
+            poolclass=NullPool,
+        )
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._engine.dispose()
+
+    def replay(self, since: float) -> Iterator[ProbeResult]:
+        """
+        Return the probes started at or after *since*, in the order in which they finished.
+
+        That is the order in which they were judged when they were new; the wall clock may have
+        been set back in between.
+        """
+        query = select(ProbeRow).where(col(ProbeRow.started_at) >= since)
+        with self._session() as session:
+            rows = session.exec(
+                query.order_by(col(ProbeRow.id)).execution_options(yield_per=_ROWS_AT_ONCE)
+            )
+            for row in rows:
+                yield probe_result(row)
+
+    def gaps(self, since: float) -> Iterator[Gap]:
+        """Return the gaps at or after *since*, oldest first."""
+        query = select(GapRow).where(col(GapRow.at) >= since).order_by(col(GapRow.id))
+        with self._session() as session:
+            for row in session.exec(query.execution_options(yield_per=_ROWS_AT_ONCE)):
+                yield Gap(row.target_id, row.at, GapReason(row.reason), row.slot_s)
+
+    def spend_since(self, start: float) -> Mapping[str, float]:
+        """Return what probes started at or after *start* cost, by provider, in US dollars."""
+        query = (
+            select(ProbeRow.provider, func.sum(ProbeRow.cost_usd))
+            .where(col(ProbeRow.started_at) >= start)
+            .group_by(ProbeRow.provider)
+        )
+        with self._session() as session:
+            return {provider: float(usd) for provider, usd in session.exec(query)}
+
+    def totals(self, bounds: Sequence[float]) -> Totals:
+        """
+        Return the cumulative counts over all rows.
+
+        Args:
+            bounds: Upper bounds of the latency buckets in seconds, ascending, at least one; one
+                more bucket holds what is above them all.
+        """
+        with self._session() as session:
+            counts, sums = _latencies(session, bounds)
+            return Totals(
+                probes=_probe_counts(session),
+                spend_usd=_spend(session),
+                latency_counts=counts,
+                latency_sum_s=sums,
+                gaps=_gap_counts(session),
+                order_changes=_order_changes(session),
+            )
+
+    def results(
+        self, target_id: str, before_id: int | None, limit: int
+    ) -> tuple[tuple[ProbeResult, ...], int | None]:
+        """
+        Return a page of probes, newest first, and the cursor of the next one, None at the end.
+
+        Args:
+            target_id: Whose probes.
+            before_id: Cursor that an earlier page gave; None for the first page.
+            limit: Rows a page, at most 1000.
+        """
+        limit = max(1, min(limit, _PAGE_MAX))
+        query = select(ProbeRow).where(ProbeRow.target_id == target_id)
+        if before_id is not None:
+            query = query.where(col(ProbeRow.id) < before_id)
+        with self._session() as session:
+            rows = session.exec(query.order_by(col(ProbeRow.id).desc()).limit(limit + 1)).all()
+            page = tuple(probe_result(row) for row in rows[:limit])
+            return page, rows[limit - 1].id if len(rows) > limit else None
+
+    def recent_hashes(self, target_id: str, count: int) -> tuple[str, ...]:
+        """Return the SHA-256 of a target's newest *count* pictures, oldest first."""
+        query = (
+            select(ProbeRow.image_sha256)
+            .where(ProbeRow.target_id == target_id, col(ProbeRow.image_sha256).is_not(None))
+            .order_by(col(ProbeRow.id).desc())
+            .limit(count)
+        )
+        with self._session() as session:
+            return tuple(sha256 for sha256 in session.exec(query) if sha256)[::-1]
+
+    def last_order(self, pool: PoolSpec, profile: Profile) -> Order | None:
+        """Return the newest stored order of *pool* under *profile*; None before the first."""
+        query = (
+            select(OrderChangeRow)
+            .where(OrderChangeRow.pool == pool.id, OrderChangeRow.profile == profile.name)
+            .order_by(col(OrderChangeRow.id).desc())
+            .limit(1)
+        )
+        with self._session() as session:
+            row = session.exec(query).first()
+            return order_of(row, pool, profile) if row else None
+
+    def size_bytes(self) -> int:
+        """Return the length of the file and its write-ahead log; 0 when there is none."""
+        paths = (self._path, self._path.with_name(self._path.name + "-wal"))
+        return sum(path.stat().st_size for path in paths if path.exists())
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        try:
+            with Session(self._engine) as session:
+                yield session
+        except SQLAlchemyError as error:
+            cause = getattr(error, "orig", None) or error
+            raise StoreError(f"cannot read {self._path}: {cause}") from error
+
+
+def _probe_counts(session: Session) -> dict[ProbeCount, int]:
+    key = (col(ProbeRow.target_id), col(ProbeRow.kind), col(ProbeRow.error))
+    counts = {}
+    for target, kind, error, count in session.exec(select(*key, func.count()).group_by(*key)):
+        outcome = ErrorClass(error).outcome if error else Outcome.GOOD
+        counted = ProbeCount(target=target, kind=kind, outcome=outcome.value, error=error or "")
+        counts[counted] = count
+    return counts
+
+
+def _spend(session: Session) -> dict[str, float]:
+    # Whole micro-dollars, as the engine adds them: the sum must not depend on the order of rows.
+    micros = func.sum(func.round(ProbeRow.cost_usd * 1_000_000))
+    query = select(ProbeRow.target_id, micros).group_by(ProbeRow.target_id)
+    return {target: float(total) / 1e6 for target, total in session.exec(query)}
+
+
+def _latencies(
+    session: Session, bounds: Sequence[float]
+) -> tuple[dict[str, tuple[int, ...]], dict[str, float]]:
+    """Return, by target, good probes per bucket and the sum of their latencies."""
+    latency = col(ProbeRow.latency_s)
+    bucket = case(
+        *((latency <= bound, index) for index, bound in enumerate(bounds)), else_=len(bounds)
+    )
+    total_micros = func.sum(func.round(latency * 1_000_000))
+    query = (
+        select(ProbeRow.target_id, bucket, func.count(), total_micros)
+        .where(latency.is_not(None))
+        .group_by(ProbeRow.target_id, bucket)
+    )
+    counts: dict[str, list[int]] = {}
+    sums: dict[str, float] = {}
+    for target, index, count, micros in session.exec(query):
+        counts.setdefault(target, [0] * (len(bounds) + 1))[index] = count
+        sums[target] = sums.get(target, 0.0) + micros
+    seconds = {target: total / 1e6 for target, total in sums.items()}
+    return {target: tuple(buckets) for target, buckets in counts.items()}, seconds
+
+
+def _gap_counts(session: Session) -> dict[tuple[str, GapReason], int]:
+    query = select(GapRow.target_id, GapRow.reason, func.count()).group_by(
+        GapRow.target_id, GapRow.reason
+    )
+    return {(target, GapReason(reason)): count for target, reason, count in session.exec(query)}
+
+
+def _order_changes(session: Session) -> dict[tuple[str, str], int]:
+    """Return changes by pool and profile; the first order ever is no change of one."""
+    query = select(OrderChangeRow.pool, OrderChangeRow.profile, func.count()).group_by(
+        OrderChangeRow.pool, OrderChangeRow.profile
+    )
+    return {(pool, profile): count - 1 for pool, profile, count in session.exec(query)}

@@ -1,0 +1,329 @@
+"""
+The only writer: a bounded queue, and a thread that commits it in batches.
+
+Callers never wait and never see an error. While the disk refuses, rows stay in the queue and are
+tried again; what cannot be kept is counted, never lost in silence.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, insert
+from sqlalchemy.exc import DatabaseError, InternalError, OperationalError, SQLAlchemyError
+from sqlmodel import SQLModel
+
+from monitor.clock import Clock, SystemClock
+from monitor.core.snapshot import GapReason, Order
+from monitor.errors import StoreError
+from monitor.limits import (
+    BUSY_TIMEOUT_MS,
+    DRAIN_S,
+    WRITE_BATCH_MAX,
+    WRITE_BATCH_S,
+    WRITE_QUEUE_MAX,
+)
+from monitor.store.migrations import migrate, schema_version
+from monitor.store.tables import (
+    GapRow,
+    OrderChangeRow,
+    ProbeRow,
+    gap_values,
+    order_values,
+    probe_values,
+)
+from probes.model import ProbeResult
+
+log = structlog.get_logger("imgmon.store")
+
+_RETRY_S_MIN: Final = 0.1
+_RETRY_S_MAX: Final = 10.0
+# The disk or another process is to blame, so trying again helps; any other error is the row's.
+_DISK: Final = (OperationalError, InternalError, OSError)
+_Item = tuple[type[SQLModel], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterStats:
+    """
+    How the writer fares.
+
+    Attributes:
+        queue: Rows that are not committed yet.
+        committed: Rows committed since the start.
+        errors: Failed attempts to commit.
+        dropped: Rows that were lost: the queue was full, or the row could not be stored.
+        last_commit_at: Wall time of the newest commit; None before the first.
+        last_error: In words; empty when there was none.
+        is_failing: The newest attempt failed.
+    """
+
+    queue: int
+    committed: int
+    errors: int
+    dropped: int
+    last_commit_at: float | None
+    last_error: str
+    is_failing: bool
+
+
+class Writer:
+    """Owns the write connection; see the module's words. Safe to call from any thread."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock | None = None,
+        queue_max: int = WRITE_QUEUE_MAX,
+        pragmas: Sequence[str] = (),
+    ) -> None:
+        """
+        Write to the file at *path* once started.
+
+        Args:
+            path: The SQLite file; made when absent.
+            clock: Tells the time of commits; None for the machine's.
+            queue_max: Rows that may wait.
+            pragmas: Further statements for each new connection.
+        """
+        self._path = path
+        self._clock = clock or SystemClock()
+        self._queue_max = queue_max
+        self._pragmas = pragmas
+        self._queue: deque[_Item] = deque()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._engine: Engine | None = None
+        self._is_closing = False
+        self._is_given_up = False
+        self._batch_max = WRITE_BATCH_MAX
+        self._accepted = self._settled = self._flush_to = 0
+        self._committed = self._errors = self._dropped = 0
+        self._last_commit_at: float | None = None
+        self._last_error = ""
+        self._is_failing = False
+
+    def start(self) -> None:
+        """
+        Open, check and migrate the file, then start the thread.
+
+        Raises:
+            StoreError: the file cannot be used.
+        """
+        assert self._thread is None, "a writer starts once"
+        if not self._path.parent.is_dir():
+            raise StoreError(f"there is no folder {self._path.parent}; make it")
+        engine = self._open()
+        try:
+            with engine.connect() as connection:
+                # First: nothing is changed in a file that is not ours.
+                version = schema_version(connection, self._path)
+            with engine.connect() as connection:
+                self._check(connection)
+            migrate(engine, version)
+        except SQLAlchemyError as error:
+            engine.dispose()
+            raise StoreError(f"cannot use {self._path}: {_words(error)}") from error
+        except StoreError:
+            engine.dispose()
+            raise
+        self._engine = engine
+        self._thread = threading.Thread(target=self._run, name="store writer", daemon=True)
+        self._thread.start()
+
+    def submit_probe(self, result: ProbeResult, provider: str, vantage: str) -> bool:
+        """Queue one probe and return at once; False when it was dropped."""
+        return self._submit(ProbeRow, probe_values(result, provider, vantage))
+
+    def submit_gap(self, target_id: str, reason: GapReason, at: float, slot_s: float) -> bool:
+        """Queue one slot without a probe and return at once; False when it was dropped."""
+        return self._submit(GapRow, gap_values(target_id, reason, at, slot_s))
+
+    def submit_order(self, order: Order) -> bool:
+        """Queue one decided order and return at once; False when it was dropped."""
+        return self._submit(OrderChangeRow, order_values(order))
+
+    def flush(self, timeout: float = DRAIN_S) -> bool:
+        """Wait until all that is queued now is settled; False when *timeout* seconds pass first."""
+        with self._changed:
+            goal = self._flush_to = self._accepted
+            self._changed.notify_all()
+            return self._changed.wait_for(lambda: self._settled >= goal, timeout)
+
+    def close(self, timeout: float = DRAIN_S) -> None:
+        """Commit what is queued, for at most *timeout* seconds; drop and count the rest."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
+        if self._thread is None:
+            return
+        self._thread.join(timeout)
+        with self._changed:
+            self._is_given_up = True
+            self._changed.notify_all()
+        # A commit that waits for a lock ends after the busy timeout.
+        self._thread.join()
+
+    @property
+    def stats(self) -> WriterStats:
+        """How the writer fares right now."""
+        with self._changed:
+            return WriterStats(
+                queue=len(self._queue),
+                committed=self._committed,
+                errors=self._errors,
+                dropped=self._dropped,
+                last_commit_at=self._last_commit_at,
+                last_error=self._last_error,
+                is_failing=self._is_failing,
+            )
+
+    def _submit(self, table: type[SQLModel], values: dict[str, Any]) -> bool:
+        with self._changed:
+            if len(self._queue) >= self._queue_max or self._is_closing:
+                self._dropped += 1
+                return False
+            self._queue.append((table, values))
+            self._accepted += 1
+            # One wake-up starts a batch; the rows after it find the thread awake.
+            if len(self._queue) in (1, WRITE_BATCH_MAX):
+                self._changed.notify_all()
+            return True
+
+    def _open(self) -> Engine:
+        engine = create_engine(
+            "sqlite://",
+            creator=lambda: sqlite3.connect(
+                self._path,
+                timeout=BUSY_TIMEOUT_MS / 1000,
+                isolation_level=None,  # The driver opens no transactions of its own.
+                check_same_thread=False,  # Made by the caller of start, used by the thread.
+            ),
+            poolclass=QueuePool,
+            pool_size=1,
+            max_overflow=0,
+        )
+
+        @event.listens_for(engine, "connect")
+        def prepare(connection: Any, _record: object) -> None:
+            for statement in ("PRAGMA synchronous=NORMAL", *self._pragmas):
+                connection.execute(statement)
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            # A deferred transaction that turns to writing fails at once, whatever busy_timeout
+            # says; this one waits for its turn.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+        return engine
+
+    def _check(self, connection: Connection) -> None:
+        raw = connection.connection.driver_connection
+        assert raw is not None
+        # On the driver's connection: none of these may run inside a transaction.
+        try:
+            (sound,) = raw.execute("PRAGMA quick_check(1)").fetchone()
+            (mode,) = raw.execute("PRAGMA journal_mode=WAL").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"cannot use {self._path}: {error}") from error
+        if sound != "ok":
+            raise StoreError(
+                f"{self._path} is damaged ({sound}); restore a backup, or move it away to start anew"
+            )
+        if mode != "wal":
+            raise StoreError(
+                f"{self._path} cannot have a write-ahead log (journal mode {mode!r}); "
+                "put it on a local disk"
+            )
+
+    def _run(self) -> None:
+        assert self._engine is not None
+        wait_s = _RETRY_S_MIN
+        while batch := self._next_batch():
+            try:
+                self._commit(batch)
+            except Exception as error:  # noqa: BLE001 - the loop must live; it counts and logs
+                if self._failed(error, batch):
+                    self._engine.dispose()  # The next attempt opens the file anew.
+                    self._pause(wait_s)
+                    wait_s = min(wait_s * 2, _RETRY_S_MAX)
+            else:
+                wait_s = _RETRY_S_MIN
+        self._engine.dispose()
+
+    def _next_batch(self) -> list[_Item]:
+        """Return the oldest rows, left in the queue; none when there is nothing left to do."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._is_closing)
+            self._changed.wait_for(self._is_due, WRITE_BATCH_S)
+            if self._is_given_up and self._queue:
+                log.error("store.rows_lost", rows=len(self._queue), error=self._last_error)
+                self._settle(len(self._queue), is_lost=True)
+            return [self._queue[i] for i in range(min(len(self._queue), self._batch_max))]
+
+    def _is_due(self) -> bool:
+        is_full = len(self._queue) >= self._batch_max
+        return is_full or self._is_closing or self._flush_to > self._settled
+
+    def _commit(self, batch: Sequence[_Item]) -> None:
+        assert self._engine is not None
+        rows: dict[type[SQLModel], list[dict[str, Any]]] = {}
+        for table, values in batch:
+            rows.setdefault(table, []).append(values)
+        with self._engine.begin() as connection:
+            for table, many in rows.items():
+                connection.execute(insert(table), many)
+        with self._changed:
+            self._last_commit_at = self._clock.wall()
+            self._settle(len(batch), is_lost=False)
+            self._is_failing = False
+
+    def _settle(self, count: int, *, is_lost: bool) -> None:
+        for _ in range(count):
+            self._queue.popleft()
+        self._settled += count
+        if is_lost:
+            self._dropped += count
+        else:
+            self._committed += count
+        self._changed.notify_all()
+
+    def _failed(self, error: Exception, batch: Sequence[_Item]) -> bool:
+        """Count *error*; return whether waiting may help."""
+        is_disk = isinstance(error, _DISK) or type(error) is DatabaseError
+        with self._changed:
+            self._errors += 1
+            self._last_error = _words(error)
+            is_news, self._is_failing = not self._is_failing, True
+            if not is_disk:
+                # One of these rows is to blame: write one at a time until it shows itself.
+                is_found = len(batch) == 1
+                self._batch_max = WRITE_BATCH_MAX if is_found else 1
+                if is_found:
+                    self._settle(1, is_lost=True)
+        if is_news or not is_disk:
+            log.error("store.write_failed", rows=len(batch), error=self._last_error)
+        return is_disk
+
+    def _pause(self, seconds: float) -> None:
+        """Wait before the next attempt; closing brings it forward."""
+        with self._changed:
+            was_closing = self._is_closing
+            self._changed.wait_for(
+                lambda: self._is_given_up or self._is_closing != was_closing,
+                _RETRY_S_MIN if was_closing else seconds,
+            )
+
+
+def _words(error: Exception) -> str:
+    """Return the driver's words; SQLAlchemy would add the statement and the row's values."""
+    cause = getattr(error, "orig", None) or error
+    return f"{type(cause).__name__}: {cause}"

@@ -1,0 +1,225 @@
+"""Laws of the store: what goes in comes out, in order, whoever asks."""
+
+from __future__ import annotations
+
+import tempfile
+from bisect import bisect_left
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.core.snapshot import GapReason, Order, Place, Reason, State, Tier
+from monitor.core.spec import PoolSpec, Profile
+from monitor.store.reader import Reader
+from monitor.store.tables import OrderChangeRow, ProbeRow, order_of, order_values, probe_result
+from monitor.store.tables import probe_values as values_of
+from monitor.store.writer import Writer
+from probes.model import (
+    ErrorClass,
+    ImageFacts,
+    Phase,
+    ProbeKind,
+    ProbeReason,
+    ProbeResult,
+)
+
+BOUNDS = (0.5, 1.0, 5.0)
+POOL = PoolSpec(id="image", targets=("a", "b"))
+PROFILE = Profile(name="fast", usd_per_second=0.01)
+seconds = st.floats(0, 1e6)
+times = st.floats(0, 4e9)
+texts = st.text(max_size=30)
+optional = st.none() | texts
+images = st.builds(
+    ImageFacts,
+    format=texts,
+    width=st.integers(0, 10_000),
+    height=st.integers(0, 10_000),
+    size_bytes=st.integers(0, 10**9),
+    sha256=st.text("0123456789abcdef", min_size=64, max_size=64),
+    dominant_rgb=st.tuples(*[st.integers(0, 255)] * 3),
+)
+
+
+@st.composite
+def results(draw):
+    """A probe with any value in every field."""
+    error = draw(st.none() | st.sampled_from(ErrorClass))
+    return ProbeResult(
+        probe_id=draw(texts),
+        target_id=draw(st.sampled_from(["a", "b"])),
+        started_at=draw(times),
+        duration_s=draw(seconds),
+        latency_s=draw(st.sampled_from([0.25, 0.5, 0.75, 1.0, 8.0]) | seconds) if error is None else None,
+        error=error,
+        kind=draw(st.sampled_from(ProbeKind)),
+        reason=draw(st.sampled_from(ProbeReason)),
+        slot_s=draw(seconds),
+        detail=draw(texts),
+        code=draw(optional),
+        finish_reason=draw(optional),
+        retry_at=draw(st.none() | times),
+        http_status=draw(st.none() | st.integers(100, 599)),
+        failed_phase=draw(st.none() | st.sampled_from(Phase)),
+        body_head=draw(optional),
+        phases=draw(st.dictionaries(st.sampled_from(Phase), seconds, max_size=4)),
+        cost_usd=draw(st.floats(0, 10)),
+        received_bytes=draw(st.integers(0, 10**9)),
+        image=draw(st.none() | images),
+        model_version=draw(optional),
+        request_id=draw(optional),
+        server_s=draw(st.none() | seconds),
+        http_version=draw(optional),
+        reused=draw(st.booleans()),
+    )  # fmt: skip
+
+
+places = st.builds(
+    Place,
+    rank=st.integers(1, 9),
+    target=texts,
+    tier=st.sampled_from(Tier),
+    state=st.sampled_from(State),
+    usable=st.booleans(),
+    scope=st.none() | st.sampled_from(["provider", "monitor_account"]),
+    success_probability=st.floats(0, 1),
+    availability=st.none() | st.floats(0, 1),
+    availability_n=st.integers(0, 1000),
+    latency_p95_s=st.none() | seconds,
+    latency_n=st.integers(0, 1000),
+    latency_estimated=st.booleans(),
+    price_usd=st.floats(0, 1),
+    index_usd=st.floats(0, allow_infinity=True),
+    retry_at=st.none() | times,
+    last_sample_at=st.none() | times,
+    reasons=st.lists(st.builds(Reason, code=texts, text=texts), max_size=2).map(tuple),
+)
+orders = st.builds(
+    Order,
+    pool=st.just(POOL),
+    profile=st.just(PROFILE),
+    version=st.integers(1, 10**9),
+    changed_at=times,
+    valid_until=times,
+    all_degraded=st.booleans(),
+    places=st.lists(places, max_size=3).map(tuple),
+)
+
+
+@given(result=results())
+def test_a_row_gives_back_the_probe_it_was_made_of(result):
+    """Law: every field survives, whatever is in it."""
+    assert result == probe_result(ProbeRow(**values_of(result, "p", "here")))
+
+
+def test_a_row_holds_every_field():
+    """A field that is added to the probe must be stored too: all differ from their defaults."""
+    image = ImageFacts(
+        format="PNG", width=1, height=2, size_bytes=3, sha256="f" * 64, dominant_rgb=(1, 2, 3)
+    )
+    full = ProbeResult(
+        probe_id="p", target_id="t", started_at=1.0, duration_s=2.0, error=ErrorClass.TIMEOUT,
+        kind=ProbeKind.MANUAL, reason=ProbeReason.CONFIRM, slot_s=3.0, detail="d", code="c",
+        finish_reason="f", retry_at=4.0, http_status=500, failed_phase=Phase.BODY, body_head="b",
+        phases={Phase.DNS: 0.5}, cost_usd=0.1, received_bytes=9, image=image, model_version="m",
+        request_id="r", server_s=0.2, http_version="HTTP/2", reused=True,
+    )  # fmt: skip
+    bare = ProbeResult(probe_id="", target_id="", started_at=0.0, duration_s=0.0, latency_s=1.0)
+    same = [f for f in ProbeResult.__slots__ if getattr(full, f) == getattr(bare, f)]
+
+    assert [] == same
+    assert full == probe_result(ProbeRow(**values_of(full, "p", "here")))
+
+
+def test_text_that_no_file_can_hold_is_mended():
+    """JSON from the wire may hold half a surrogate pair."""
+    result = ProbeResult(
+        probe_id="p", target_id="t", started_at=0.0, duration_s=0.0, latency_s=1.0, detail="a\ud800b"
+    )  # fmt: skip
+
+    assert "a?b" == values_of(result, "p", "here")["detail"]
+
+
+@given(order=orders)
+def test_a_row_gives_back_the_order_it_was_made_of(order):
+    """Law: places, reasons and an endless index survive."""
+    assert order == order_of(OrderChangeRow(**order_values(order)), POOL, PROFILE)
+
+
+@pytest.mark.parametrize("places", ["[]", '[{"rank": 1}]', "no json"])
+def test_an_order_of_another_version_keeps_its_number(places):
+    """It is built anew, and clients see the version go on."""
+    row = OrderChangeRow(
+        pool="image", profile="fast", version=7, changed_at=1.0, valid_until=2.0,
+        all_degraded=False, places=places,
+    )  # fmt: skip
+
+    order = order_of(row, POOL, PROFILE)
+
+    assert (7, ()) == (order.version, order.places)
+
+
+@settings(max_examples=25)
+@given(
+    stored=st.lists(results(), max_size=20),
+    gaps=st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(GapReason), times), max_size=9),
+    since=times,
+)
+def test_what_is_read_is_what_was_written(stored, gaps, since):
+    """Law: replay, gaps, pages, totals and sums agree with the list that was submitted."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "imgmon.db"
+        writer, reader = Writer(path), Reader(path)
+        writer.start()
+        for result in stored:
+            assert writer.submit_probe(result, f"of-{result.target_id}", "here")
+        for target, reason, at in gaps:
+            assert writer.submit_gap(target, reason, at, 60.0)
+        writer.close()
+
+        assert [r for r in stored if r.started_at >= since] == list(reader.replay(since))
+        assert [(t, r, at) for t, r, at in gaps if at >= since] == [
+            (gap.target_id, gap.reason, gap.at) for gap in reader.gaps(since)
+        ]
+        assert [r for r in stored if r.target_id == "a"] == paged(reader, "a", 3)[::-1]
+        hashes = [r.image.sha256 for r in stored if r.target_id == "a" and r.image]
+        assert tuple(hashes[-4:]) == reader.recent_hashes("a", 4)
+        check_sums(reader, stored, gaps, since)
+        reader.close()
+
+
+def paged(reader, target, size):
+    """All stored probes of *target*, newest first, page by page."""
+    found, cursor = [], None
+    while True:
+        page, cursor = reader.results(target, cursor, size)
+        assert len(page) <= size
+        found += page
+        if cursor is None:
+            return found
+
+
+def check_sums(reader, stored, gaps, since):
+    """Hold every cumulative count against the same count over the list."""
+    totals = reader.totals(BOUNDS)
+    assert Counter(
+        (r.target_id, r.kind.value, r.outcome.value, r.error.value if r.error else "")
+        for r in stored
+    ) == {(k.target, k.kind, k.outcome, k.error): n for k, n in totals.probes.items()}
+    assert Counter((t, r) for t, r, _ in gaps) == totals.gaps
+    spent, today, latency, buckets = Counter(), Counter(), Counter(), {}
+    for result in stored:
+        spent[result.target_id] += result.cost_usd
+        if result.started_at >= since:
+            today[f"of-{result.target_id}"] += result.cost_usd
+        if result.latency_s is not None:
+            latency[result.target_id] += result.latency_s
+            counts = buckets.setdefault(result.target_id, [0] * (len(BOUNDS) + 1))
+            counts[bisect_left(BOUNDS, result.latency_s)] += 1
+    assert pytest.approx(dict(spent)) == totals.spend_usd
+    assert pytest.approx(dict(today)) == reader.spend_since(since)
+    assert pytest.approx(dict(latency)) == totals.latency_sum_s
+    assert {target: tuple(counts) for target, counts in buckets.items()} == totals.latency_counts
