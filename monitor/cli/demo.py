@@ -124,6 +124,7 @@ async def watch(daemon: Daemon, seconds: float | None) -> None:
     if not console.is_terminal:
         while not is_over():
             console.print(table())
+            console.file.flush()  # Whoever reads a pipe wants it now.
             await asyncio.sleep(_PLAIN_REFRESH_S)
         return
     with Live(table(), console=console, auto_refresh=False) as live:
