@@ -52,7 +52,7 @@ def docs_page(app: FastAPI) -> str:
         "<!doctype html><html lang=en><meta charset=utf-8><title>imgmon API</title>"
         "<meta name=viewport content='width=device-width'><style>"
         ":root{color-scheme:light dark}body{font:16px/1.5 system-ui;max-width:64rem;"
-        "margin:2rem auto;padding:0 1rem}td,th{text-align:left;vertical-align:top;"
+        "margin:2rem auto;padding:0 1rem}table{border-collapse:collapse}td code{white-space:nowrap}td,th{text-align:left;vertical-align:top;"
         "padding:.4rem 1rem .4rem 0;border-bottom:1px solid #8884}</style>"
         f"<h1>imgmon {escape(__version__)}</h1><p>Machine-readable: "
         "<a href=/openapi.json>openapi.json</a>, <a href=/metrics>metrics</a>, "

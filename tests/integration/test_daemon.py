@@ -196,6 +196,8 @@ async def test_running_probes_are_drained_at_shutdown_and_stored(simulator, tmp_
     """A probe under way when the daemon stops ends, and its row is on disk."""
     path = tmp_path / "a.db"
     config = configuration(simulator, path)
+    for account in ("gemini", "openai"):
+        simulator.set_fault(account, Fault(kind=FaultKind.SLOW_DRIP, drip_s=1.0))
     async with running(config) as daemon:
         await until(lambda: daemon.runner.running == 2)
     async with running(config) as daemon:

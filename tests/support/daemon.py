@@ -63,7 +63,7 @@ def configuration(
     simulator: SimulatorServer,
     store: Path,
     *,
-    interval: str = "1h",
+    interval: str = "7d",  # No slot fires during a test unless it asks for one.
     openai_cap: str = "",
     environ: dict[str, str] | None = None,
 ) -> Config:
