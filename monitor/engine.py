@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import floor
 from typing import Final
 
 from monitor.core.health import HealthState, fold, judge
@@ -239,7 +240,8 @@ class Engine:
 
 
 def _micros(amount: float) -> int:
-    return round(amount * 1_000_000)
+    # Halves go up, as in SQLite's round: the stored rows must add up to the very same sum.
+    return floor(amount * 1_000_000 + 0.5)
 
 
 def _last(result: ProbeResult) -> LastProbe:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from bisect import bisect_left
 from collections import Counter
+from math import floor
 from pathlib import Path
 
 import pytest
@@ -202,6 +203,11 @@ def paged(reader, target, size):
             return found
 
 
+def micros(amount):
+    """Whole millionths, halves up: what the store adds and the engine too."""
+    return floor(amount * 1_000_000 + 0.5)
+
+
 def check_sums(reader, stored, gaps, since):
     """Hold every cumulative count against the same count over the list."""
     totals = reader.totals(BOUNDS)
@@ -212,14 +218,14 @@ def check_sums(reader, stored, gaps, since):
     assert Counter((t, r) for t, r, _ in gaps) == totals.gaps
     spent, today, latency, buckets = Counter(), Counter(), Counter(), {}
     for result in stored:
-        spent[result.target_id] += result.cost_usd
+        spent[result.target_id] += micros(result.cost_usd)
         if result.started_at >= since:
             today[f"of-{result.target_id}"] += result.cost_usd
         if result.latency_s is not None:
-            latency[result.target_id] += result.latency_s
+            latency[result.target_id] += micros(result.latency_s)
             counts = buckets.setdefault(result.target_id, [0] * (len(BOUNDS) + 1))
             counts[bisect_left(BOUNDS, result.latency_s)] += 1
-    assert pytest.approx(dict(spent)) == totals.spend_usd
+    assert {target: total / 1e6 for target, total in spent.items()} == totals.spend_usd
     assert pytest.approx(dict(today)) == reader.spend_since(since)
-    assert pytest.approx(dict(latency)) == totals.latency_sum_s
+    assert {target: total / 1e6 for target, total in latency.items()} == totals.latency_sum_s
     assert {target: tuple(counts) for target, counts in buckets.items()} == totals.latency_counts
