@@ -79,12 +79,12 @@ def fingerprint() -> str:
 
 def demo(arguments: list[str]) -> int:
     """Run the demo until Ctrl-C; it needs only what the daemon runs on."""
-    return install("run", LOCK) or run([PYTHON, "-m", "monitor", "demo", *arguments])
+    return install("run", LOCK) or become([PYTHON, "-m", "monitor", "demo", *arguments])
 
 
 def test(arguments: list[str]) -> int:
     """Run the tests."""
-    return setup([]) or run([PYTHON, "-m", "pytest", *arguments])
+    return setup([]) or become([PYTHON, "-m", "pytest", *arguments])
 
 
 def check(_: list[str]) -> int:
@@ -136,6 +136,14 @@ def run(command: list[object]) -> int:
                 return process.wait()
             except KeyboardInterrupt:
                 continue  # The child got it too and is stopping cleanly.
+
+
+def become(command: list[object]) -> int:
+    """Replace this process by *command*, so that every signal reaches it; never returns on POSIX."""
+    if os.name != "posix":
+        return run(command)
+    os.chdir(ROOT)
+    return os.execv(str(command[0]), [str(part) for part in command])
 
 
 if __name__ == "__main__":
