@@ -170,7 +170,7 @@ RULES: Final = (
     Rule(E.AUTH, frozenset({400}), text=("api key not valid", "api key expired", "api_key_inv")),
     Rule(E.NOT_ENTITLED, frozenset({400, 403}), text=(
         "location is not supported", "not available in your country", "your country, region",
-        "must be verified", "not have access to", "not allowlisted", "not available in your reg")),
+        "must be verified", "not have access to", "has no access to", "not allowlisted", "not available in your reg")),
     Rule(E.BILLING, _CLIENT, text=_BALANCE_TEXT),
     Rule(E.NOT_ENTITLED, words=_ENTITLEMENT_WORDS),
     Rule(E.NOT_ENTITLED, frozenset({403}), words=_words("model_not_found")),
