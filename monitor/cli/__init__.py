@@ -18,9 +18,11 @@ COMMANDS: Final = {
     "check": "check",
     "classify": "classify",
     "config": "config",
+    "cost": "cost",
     "demo": "demo",
     "errors": "errors",
     "openapi": "openapi",
+    "plan": "plan",
     "run": "run",
     "simulate": "simulate",
 }

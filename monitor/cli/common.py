@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from textwrap import fill
+from typing import Final
 
 import click
+from rich.console import Console
+from rich.table import Table
 
 from monitor.config import Config, load
+from monitor.config.file import decode, read_tables, read_toml
 from monitor.errors import ConfigError
+from monitor.presets import PRESETS
 
 config_option = click.option(
     "--config",
@@ -18,6 +25,9 @@ config_option = click.option(
     show_default=True,
     help="Configuration file.",
 )
+
+# Tables that go into a pipe or a file have this many columns.
+_PLAIN_COLUMNS: Final = 100
 
 
 class ConfigProblem(click.ClickException):
@@ -32,3 +42,40 @@ def read_config(path: Path) -> Config:
         return load(path, os.environ)
     except ConfigError as error:
         raise ConfigProblem(f"{path} is not usable.\n{error}") from error
+
+
+def daily_quotas(path: Path) -> dict[str, float]:
+    """
+    Return the published requests a day of the providers in the sound file at *path*, by id.
+
+    Only of presets that have such a quota, and only at their own hosts: another base URL has
+    limits of its own.
+    """
+    tables, _ = read_tables(read_toml(decode(path.read_bytes())))
+    quotas = {}
+    for table in tables.providers.values():
+        preset = PRESETS.get(table.preset or "")
+        if preset and preset.requests_per_day and table.base_url is None:
+            quotas[table.id] = preset.requests_per_day
+    return quotas
+
+
+def show_tables(*tables: Table) -> None:
+    """Print *tables*, folded to the terminal; to 100 columns where there is none."""
+    console = Console(width=_columns())
+    with console.capture() as capture:
+        console.print(*tables, sep="")
+    for line in capture.get().splitlines():
+        click.echo(line.rstrip())
+
+
+def say(texts: Iterable[str]) -> None:
+    """Print each of *texts* as a paragraph, folded like the tables, at 100 columns at most."""
+    width = min(_PLAIN_COLUMNS, _columns())
+    for text in texts:
+        click.echo(fill(text, width, subsequent_indent="  ", break_on_hyphens=False))
+
+
+def _columns() -> int:
+    console = Console()
+    return console.width if console.is_terminal else _PLAIN_COLUMNS

@@ -8,7 +8,7 @@ from typing import Final, overload
 
 from monitor.core.snapshot import Ratio
 
-_Z: Final = 1.959964  # Two-sided 95 % of the normal distribution.
+Z: Final = 1.959964  # Two-sided 95 % of the normal distribution.
 
 
 def wilson(good: int, n: int) -> Ratio:
@@ -22,9 +22,9 @@ def wilson(good: int, n: int) -> Ratio:
     if n == 0:
         return Ratio(n=0, value=None, lower=None, upper=None)
     value = good / n
-    shrink = 1 + _Z * _Z / n
-    centre = (value + _Z * _Z / (2 * n)) / shrink
-    half = _Z / shrink * sqrt(value * (1 - value) / n + _Z * _Z / (4 * n * n))
+    shrink = 1 + Z * Z / n
+    centre = (value + Z * Z / (2 * n)) / shrink
+    half = Z / shrink * sqrt(value * (1 - value) / n + Z * Z / (4 * n * n))
     # At 0 and 1 rounding could leave the value an ulp outside its own interval.
     return Ratio(
         n=n,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from math import ceil
 
 
 def exact(value: float | Decimal) -> str:
@@ -43,3 +44,16 @@ def utc(at: float, now: float) -> str:
     moment = datetime.fromtimestamp(at, UTC)
     is_today = moment.date() == datetime.fromtimestamp(now, UTC).date()
     return moment.strftime("%H:%M:%SZ" if is_today else "%Y-%m-%d %H:%M:%SZ")
+
+
+def span(value: float) -> str:
+    """Return a duration of *value* seconds in its two largest units, raised: ``3h 50m``."""
+    whole = ceil(round(value, 6))
+    for length, step in ((3_600, 60), (86_400, 3_600)):
+        if whole >= length:
+            whole = ceil(whole / step) * step
+    minutes, s = divmod(whole, 60)
+    hours, m = divmod(minutes, 60)
+    d, h = divmod(hours, 24)
+    parts = zip((d, h, m, s), "dhms", strict=True)
+    return " ".join(f"{n}{unit}" for n, unit in parts if n) or "0s"

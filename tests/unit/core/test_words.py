@@ -39,3 +39,15 @@ def test_a_time_of_another_day_shows_its_date():
 def test_amounts_go_to_a_hundredth_of_a_cent():
     """Canaries cost fractions of a cent."""
     assert "$0.0512" == words.usd(0.05123)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0s"), (0.3, "1s"), (0.1 + 0.2 + 59.7, "1m"), (90, "1m 30s"), (3599.5, "1h"),
+        (3600, "1h"), (13_760.4, "3h 50m"), (86_399, "1d"), (90_001, "1d 2h"), (172_800, "2d"),
+    ],
+)  # fmt: skip
+def test_spans_have_two_units_and_are_raised(value, text):
+    """What takes a second more than an hour is not said to take an hour."""
+    assert text == words.span(value)

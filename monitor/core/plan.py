@@ -1,0 +1,345 @@
+"""
+What a schedule costs, how soon it sees an outage, and what its samples can prove.
+
+All of it follows from the configuration: nothing here was measured. A month is 30 days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import ceil, floor, log
+from typing import Final
+
+from monitor.core.availability import Z, floor_ratio, wilson
+from monitor.core.schedule import JITTER_SHARE
+from monitor.core.spec import Policy, TargetSpec
+from monitor.core.words import exact, exact_percent
+
+DAY_S: Final = 86_400
+MONTH_DAYS: Final = 30
+# Share of a provider's daily quota that canaries may use unremarked (DESIGN.md 3, law 10).
+QUOTA_SHARE_MAX: Final = 0.02
+SPANS_DAYS: Final[Mapping[str, int]] = {"day": 1, "week": 7, "month": MONTH_DAYS}
+# The largest of n samples bounds the p95 from above with 95 % confidence when 0.95 ** n <= 0.05.
+P95_CANARIES: Final = ceil(log(0.05) / log(0.95))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cap:
+    """A hard cap on the canaries of *targets* in a UTC day; *name* says whose, in words."""
+
+    name: str
+    targets: frozenset[str]
+    usd_per_day: float
+
+    def wanted(self, specs: Iterable[TargetSpec]) -> float:
+        """Return the US dollars a day that those of *specs* under it want which it ever lets by."""
+        under = (s for s in specs if s.id in self.targets and s.price_usd <= self.usd_per_day)
+        # Rounded: 24 * 0.05 is 1.2000000000000002 in binary, and a cap of 1.20 does not bite there.
+        return round(sum(s.price_usd * DAY_S / s.interval_s for s in under), 9)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """Seconds from the begin of a hard outage until the target counts as down."""
+
+    mean_s: float
+    p90_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """
+    What it takes to prove a claim with good samples alone.
+
+    Attributes:
+        kind: Key of the claim: ``availability`` (0..1) or ``latency_p95`` (seconds).
+        canaries: How many it takes; None when no number is enough (a claim of 100 %).
+        days: How long they take within the caps; None when they never come together.
+        usd: What they cost; None like *canaries*.
+        month_interval_s: The longest interval in whole seconds that brings them together in 30
+            days; None when one a second is too few.
+        month_usd: What those 30 days cost.
+    """
+
+    kind: str
+    claim: float
+    canaries: int | None
+    days: float | None
+    usd: float | None
+    month_interval_s: int | None
+    month_usd: float | None
+
+    @property
+    def words(self) -> str:
+        """The claim for people: ``99.9 %`` or ``p95 12 s``."""
+        is_share = self.kind == "availability"
+        return f"{exact_percent(self.claim)} %" if is_share else f"p95 {exact(self.claim)} s"
+
+    @property
+    def is_within_month(self) -> bool:
+        """Whether 30 days are enough."""
+        return self.days is not None and self.days <= MONTH_DAYS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetPlan:
+    """
+    The plan of one target.
+
+    Attributes:
+        canaries_per_day: As scheduled.
+        left_per_day: What the caps leave of them.
+        quota_share: Share of the provider's daily quota that they use; None without one.
+        proves: Availability that a clean day, week and month proves: the lower 95 % Wilson
+            bound, 0..1; None for a span without a sample.
+        proofs: Of each of its claims.
+    """
+
+    spec: TargetSpec
+    canaries_per_day: float
+    left_per_day: float
+    quota_share: float | None
+    detection: Detection
+    proves: Mapping[str, float | None]
+    proofs: tuple[Proof, ...]
+
+    @property
+    def usd_per_day(self) -> float:
+        """What the canaries cost at list price."""
+        return self.canaries_per_day * self.spec.price_usd
+
+    @property
+    def left_usd_per_day(self) -> float:
+        """What those cost that the caps leave."""
+        return self.left_per_day * self.spec.price_usd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All targets, in configured order, and what is to be warned of, a sentence each."""
+
+    targets: tuple[TargetPlan, ...]
+    warnings: tuple[str, ...]
+
+
+def plan(
+    specs: Sequence[TargetSpec],
+    policy: Policy,
+    caps: Sequence[Cap],
+    quotas_per_day: Mapping[str, float],
+) -> Plan:
+    """
+    Return what probing *specs* costs, finds and proves.
+
+    Args:
+        specs: Targets; those without a key are planned like the others.
+        policy: Gives the number of failures that mean down.
+        caps: Every cap on them.
+        quotas_per_day: Published requests a day by provider id, for providers with such a quota.
+    """
+    targets = tuple(
+        _target(spec, policy, _left_per_day(spec, specs, caps), quotas_per_day) for spec in specs
+    )
+    warnings = (
+        *(text for cap in caps for text in _cap_warnings(cap, specs)),
+        *_quota_warnings(targets, quotas_per_day),
+        *(
+            text
+            for target in targets
+            for proof in target.proofs
+            for text in _claim_warnings(target.spec, proof, specs, caps)
+        ),
+    )
+    return Plan(targets=targets, warnings=warnings)
+
+
+def time_to_detect(
+    interval_s: float, down_after: int, jitter_share: float = JITTER_SHARE
+) -> Detection:
+    """
+    Return when a hard outage that begins at a random moment is known.
+
+    Every probe sent after its begin fails at once and names no retry time; a failure that hangs
+    adds the probe's deadline. Slot k fires at k + j * U(k), in slots, with U uniform in [0, 1)
+    and j the *jitter_share*, at most a half; down is the *down_after*-th fire after the begin.
+
+    From a random moment, the begins of slots are uniform; so for two or more fires the delay is
+    (down_after - 1) + W + j * (V - U), with W, V and U uniform and independent: its mean is
+    down_after - 1/2. For one fire it is the residual life of a gap 1 + j * (V - U), whose mean is
+    E[gap^2] / 2 = (1 + j^2 / 6) / 2 (Feller, "An Introduction to Probability Theory", vol. 2,
+    XI.4). Past the jitter both have the same tail, so the 90 % points differ by whole slots.
+    """
+    assert interval_s > 0
+    assert down_after >= 1
+    assert 0 <= jitter_share <= 0.5
+    mean = (1 + jitter_share**2 / 6) / 2 if down_after == 1 else down_after - 0.5
+    low, high = 0.0, 1.0
+    for _ in range(50):  # Halves a slot to the last bit of a float.
+        middle = (low + high) / 2
+        low, high = (middle, high) if _unseen(middle, jitter_share) > 0.1 else (low, middle)
+    return Detection(mean_s=mean * interval_s, p90_s=(down_after - 1 + high) * interval_s)
+
+
+def _unseen(slots: float, jitter_share: float) -> float:
+    """Return P(W + j * (V - U) > *slots*) for *slots* from the jitter share to 1."""
+    if slots <= 1 - jitter_share:
+        return 1 - slots
+    # E[(j * Z - (slots - 1))+] of the triangular Z = V - U, for slots - 1 in [-j, 0].
+    z = (slots - 1) / jitter_share
+    return jitter_share * ((1 + z) ** 3 / 6 - z)
+
+
+def clean_canaries(claim: float) -> int | None:
+    """
+    Return the smallest number of good samples whose lower 95 % Wilson bound is *claim* or more.
+
+    The bound of n good ones among n is n / (n + z^2), hence n >= z^2 * claim / (1 - claim). None
+    for a claim of 1: no number proves it.
+    """
+    assert 0 <= claim <= 1
+    if claim == 1:
+        return None
+    return max(1, ceil(round(Z * Z * claim / (1 - claim), 9)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """A month's *images*: how many of them fit into the quota, and what those cost."""
+
+    images: int
+    within_quota: int
+    usd: float
+
+    @property
+    def over_quota(self) -> int:
+        """Images that must be made elsewhere."""
+        return self.images - self.within_quota
+
+
+def month_of(images: int, price_usd: float, quota_per_day: float | None) -> Volume:
+    """Return *images* a month at *price_usd* each; *quota_per_day* None for no known quota."""
+    fits = images if quota_per_day is None else min(images, floor(quota_per_day * MONTH_DAYS))
+    return Volume(images=images, within_quota=fits, usd=fits * price_usd)
+
+
+def _target(
+    spec: TargetSpec, policy: Policy, left_per_day: float, quotas_per_day: Mapping[str, float]
+) -> TargetPlan:
+    planned, quota = DAY_S / spec.interval_s, quotas_per_day.get(spec.provider)
+    clean = {name: floor(left_per_day * days + 1e-9) for name, days in SPANS_DAYS.items()}
+    return TargetPlan(
+        spec=spec,
+        canaries_per_day=planned,
+        left_per_day=left_per_day,
+        quota_share=None if quota is None else planned / quota,
+        detection=time_to_detect(spec.interval_s, policy.down_after),
+        proves={name: floor_ratio(wilson(n, n).lower) for name, n in clean.items()},
+        proofs=tuple(_proofs(spec, left_per_day)),
+    )
+
+
+def _left_per_day(spec: TargetSpec, specs: Iterable[TargetSpec], caps: Iterable[Cap]) -> float:
+    """Return the canaries a day that *caps* leave *spec*: its share of each, the least of them."""
+    left = planned = DAY_S / spec.interval_s
+    for cap in caps:
+        if spec.id not in cap.targets or spec.price_usd == 0:
+            continue
+        if spec.price_usd > cap.usd_per_day:
+            return 0.0
+        if (wanted := cap.wanted(specs)) > cap.usd_per_day:
+            # Fires of all are spread over the day alike. 0.3 / 0.1 is 2.9999999999999996 in binary.
+            share = planned * cap.usd_per_day / wanted + 1e-9
+            left = min(left, floor(share) if share >= 1 else share)
+    return left
+
+
+def _proofs(spec: TargetSpec, left_per_day: float) -> Iterator[Proof]:
+    claim = spec.claim
+    for kind, value, canaries in (
+        ("availability", claim.availability, clean_canaries(claim.availability or 0.0)),
+        ("latency_p95", claim.latency_p95_s, P95_CANARIES),
+    ):
+        if value is not None:
+            interval_s = MONTH_DAYS * DAY_S // canaries or None if canaries else None
+            yield Proof(
+                kind=kind,
+                claim=value,
+                canaries=canaries,
+                days=canaries / left_per_day if canaries and left_per_day else None,
+                usd=canaries * spec.price_usd if canaries else None,
+                month_interval_s=interval_s,
+                month_usd=spec.price_usd * MONTH_DAYS * DAY_S / interval_s if interval_s else None,
+            )
+
+
+def _cap_warnings(cap: Cap, specs: Sequence[TargetSpec]) -> Iterator[str]:
+    for spec in specs:
+        if spec.id in cap.targets and spec.price_usd > cap.usd_per_day:
+            yield (
+                f"target {spec.id}: one canary costs {_dollars(spec.price_usd)}, the cap of "
+                f"{cap.name} is {_dollars(cap.usd_per_day)} a day; it is never probed."
+            )
+    wanted = cap.wanted(specs)
+    if wanted > cap.usd_per_day:
+        spent_at = datetime.fromtimestamp(cap.usd_per_day / wanted * DAY_S, UTC)
+        yield (
+            f"{cap.name}: canaries for ${wanted:.2f} a day are planned, the cap is "
+            f"{_dollars(cap.usd_per_day)}. It is spent about {spent_at:%H:%M}Z; from then to "
+            "midnight UTC nothing paid is probed there and no outage is seen."
+        )
+
+
+def _quota_warnings(
+    targets: Iterable[TargetPlan], quotas_per_day: Mapping[str, float]
+) -> Iterator[str]:
+    for provider, quota in quotas_per_day.items():
+        planned = sum(t.canaries_per_day for t in targets if t.spec.provider == provider)
+        if planned > QUOTA_SHARE_MAX * quota:
+            yield (
+                f"provider {provider}: {planned:.0f} canaries a day use "
+                f"{planned / quota * 100:.1f} % of its quota of {quota:g}, above "
+                f"{QUOTA_SHARE_MAX * 100:.0f} %; at most {QUOTA_SHARE_MAX * quota:g} stay within it."
+            )
+
+
+def _claim_warnings(
+    spec: TargetSpec, proof: Proof, specs: Iterable[TargetSpec], caps: Iterable[Cap]
+) -> Iterator[str]:
+    if proof.is_within_month:
+        return
+    head = f"target {spec.id}: its claim of {proof.words} cannot be proven"
+    if proof.canaries is None:
+        yield f"{head} by any number of canaries."
+        return
+    takes = f"{head} within {MONTH_DAYS} days: it takes {proof.canaries} good canaries in a row, "
+    takes += f"${proof.usd:.2f}"
+    takes += "" if proof.days is None else f" and {ceil(proof.days)} days at this rate"
+    if proof.month_interval_s is None or proof.month_usd is None:
+        yield f"{takes}; no interval is short enough."
+        return
+    above = _forbidding(spec, proof.month_usd / MONTH_DAYS, specs, caps)
+    yield (
+        f'{takes}. interval = "{proof.month_interval_s}s" would do it in {MONTH_DAYS}, for '
+        f"${proof.month_usd:.2f} a month{above}."
+    )
+
+
+def _forbidding(
+    spec: TargetSpec, usd_per_day: float, specs: Iterable[TargetSpec], caps: Iterable[Cap]
+) -> str:
+    """Return which caps forbid *spec* to cost *usd_per_day* beside the others, in words."""
+    others = [other for other in specs if other.id != spec.id]
+    above = [
+        f"{cap.name} ({_dollars(cap.usd_per_day)} a day)"
+        for cap in caps
+        if spec.id in cap.targets and cap.wanted(others) + usd_per_day > cap.usd_per_day
+    ]
+    return f", above the cap of {' and '.join(above)}" if above else ""
+
+
+def _dollars(usd: float) -> str:
+    """Return an amount with cents, or with all its digits where they are more."""
+    return f"${usd:.2f}" if round(usd, 2) == usd else f"${exact(usd)}"
