@@ -26,11 +26,12 @@ from monitor.api.server import Server, build_api, build_server
 from monitor.clock import Clock
 from monitor.config import Config
 from monitor.core.snapshot import GapReason, Order
-from monitor.core.spend import day_start
+from monitor.core.spec import TargetSpec
+from monitor.core.spend import Caps, Claim, Decision, micros, spending
 from monitor.engine import LATENCY_BUCKETS_S, Engine, Past
-from monitor.errors import MonitorError
+from monitor.errors import MonitorError, StoreError
 from monitor.lag import LagMeter
-from monitor.limits import TICK_S_MAX, TICKS_PER_S_MAX
+from monitor.limits import TICK_S_MAX, TICKS_PER_S_MAX, WRITE_BATCH_S
 from monitor.metrics import SelfFigures, build_registry, expose
 from monitor.publisher import Publisher
 from monitor.runner import Probeable, Runner
@@ -71,10 +72,23 @@ def load_probeables(config: Config) -> tuple[dict[str, Probeable], list[str]]:
 
 @dataclass(slots=True)
 class StoreLedger:
-    """Hands finished probes and gaps to the store's writer."""
+    """Hands claims, finished probes and gaps to the store's writer."""
 
     writer: Writer
     vantage: str
+    caps: Caps
+
+    async def reserve(self, probe_id: str, spec: TargetSpec, at: float) -> Decision:
+        """Set the price of a probe aside and wait for the commit; StoreError if there is none."""
+        claim = Claim(
+            probe_id=probe_id,
+            target_id=spec.id,
+            provider=spec.provider,
+            micros=micros(spec.price_usd),
+            at=at,
+            caps=self.caps.of(spec.id),
+        )
+        return await asyncio.wrap_future(self.writer.reserve(claim))
 
     def probe(self, result: ProbeResult, provider: str) -> None:
         """Queue one finished probe."""
@@ -97,7 +111,8 @@ class Daemon:
         self.lag = LagMeter(clock)
         self.lateness = LagMeter(clock)
         self.publisher = Publisher(Encoder())
-        self.engine = Engine(config.specs, config.pools, config.providers, config.policy)
+        self.engine = Engine(config.specs, config.pools, config.policy)
+        self.caps = Caps(overall=config.spend_cap, providers=config.providers, targets=config.specs)
         self.writer = Writer(config.store_path, clock=clock)
         self.reader = Reader(config.store_path)
         self.recent = RecentPictures()
@@ -108,7 +123,7 @@ class Daemon:
             self.probeables,
             driver=self.driver,
             engine=self.engine,
-            store=StoreLedger(self.writer, config.vantage),
+            store=StoreLedger(self.writer, config.vantage, self.caps),
             clock=clock,
             rng=rng,
             lag=self.lag,
@@ -136,6 +151,7 @@ class Daemon:
         await asyncio.to_thread(self.writer.start)
         self._resources.callback(self.writer.close)
         await asyncio.to_thread(self._replay)
+        await self._read_spending()
         self.tick()
         self._tasks = [
             asyncio.create_task(self.lag.beat(), name="lag"),
@@ -159,6 +175,9 @@ class Daemon:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.publisher.current is not None:
+            # The last snapshot shows what was billed; a disk that refuses is waited for below.
+            await asyncio.to_thread(self.writer.flush, WRITE_BATCH_S)
+            await self._read_spending()
             self.tick()
         await self.driver.aclose()
         await asyncio.to_thread(self._resources.close)
@@ -212,12 +231,19 @@ class Daemon:
             self.reader.replay(now - longest),
             Past(totals=self.reader.totals(LATENCY_BUCKETS_S), orders=orders),
         )
-        for provider, usd in self.reader.spend_since(day_start(now)).items():
-            self.engine.ledger.book(provider, usd, now)
         for target_id in self.config.specs:
             for sha256 in self.reader.recent_hashes(target_id, _HASHES_PER_TARGET):
                 # The prompt was not kept; any later one differs by its nonce.
                 self.recent.remember(target_id, sha256, "")
+
+    async def _read_spending(self) -> None:
+        """Show what the ledger holds now; while the file cannot be read, what it held before."""
+        try:
+            booked = await asyncio.to_thread(self.reader.booked, self.clock.wall())
+        except StoreError as error:
+            log.warning("spending.unknown", error=str(error))
+        else:
+            self.engine.spending = spending(booked, self.caps)
 
     async def _pulse(self) -> None:
         """Publish at our own pace: at most 4 and at least 0.2 times a second."""
@@ -229,6 +255,7 @@ class Daemon:
                 pass
             self._wake.clear()
             try:
+                await self._read_spending()
                 self.tick()
             except Exception:  # A bug must not freeze the order in silence: it goes stale, loudly.
                 log.exception("tick.failed")

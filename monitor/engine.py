@@ -26,8 +26,8 @@ from monitor.core.snapshot import (
     TargetView,
     Totals,
 )
-from monitor.core.spec import Policy, PoolSpec, ProviderSpec, TargetSpec
-from monitor.core.spend import DayLedger
+from monitor.core.spec import Policy, PoolSpec, TargetSpec
+from monitor.core.spend import Spending
 from monitor.core.window import History, Sample
 from monitor.limits import STALE_AFTER_S, TICK_S_MAX
 from probes.model import ErrorClass, ProbeKind, ProbeReason, ProbeResult
@@ -76,7 +76,6 @@ class Engine:
         self,
         targets: Mapping[str, TargetSpec],
         pools: Sequence[PoolSpec],
-        providers: Mapping[str, ProviderSpec],
         policy: Policy,
     ) -> None:
         """Start without any evidence: every state is unknown."""
@@ -86,12 +85,8 @@ class Engine:
             target_id: _Tracked(spec, History(policy.windows), HealthState())
             for target_id, spec in targets.items()
         }
-        self._caps = {
-            provider.id: provider.spend_cap_usd_per_day
-            for provider in providers.values()
-            if provider.spend_cap_usd_per_day is not None
-        }
-        self.ledger = DayLedger(self._caps)
+        # As the store's ledger was last read: the books are there, this is for showing them.
+        self.spending = Spending()
         self._orders: dict[tuple[str, str], Order] = {}
         self._changed: list[Order] = []
         self._version = 0
@@ -201,13 +196,8 @@ class Engine:
             targets=views,
             orders=dict(self._orders),
             totals=self._totals(),
-            spent_today_usd=self._spent_today(now),
-            spend_cap_usd=self._caps,
+            spending=self.spending,
         )
-
-    def _spent_today(self, now: float) -> dict[str, float]:
-        providers = {tracked.spec.provider for tracked in self._tracked.values()}
-        return {p: self.ledger.spent_today(p, now) for p in sorted(providers)}
 
     def take_changed_orders(self) -> list[Order]:
         """Return the orders whose decision changed since the last call, oldest first."""

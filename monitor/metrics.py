@@ -47,6 +47,7 @@ Spec = tuple[str, str, tuple[str, ...]]
 Put = Callable[[str, tuple[str, ...], float | None], None]
 _T: Final = ("target",)
 _TW: Final = ("target", "window")
+_CAP: Final = ("scope", "id", "period")
 
 GAUGES: Final[tuple[Spec, ...]] = (
     ("imgmon_target_state", "1 for the state a target is in, 0 for the others.", (*_T, "state")),
@@ -98,8 +99,9 @@ GAUGES: Final[tuple[Spec, ...]] = (
         "Expected cost of one delivered image.",
         ("pool", "profile", "target"),
     ),
-    ("imgmon_spend_cap_usd", "Hard cap on probe money per UTC day.", ("provider",)),
-    ("imgmon_spend_today_usd", "Probe money since UTC midnight.", ("provider",)),
+    ("imgmon_spend_cap_usd", "Hard cap on probe money per UTC day or month.", _CAP),
+    ("imgmon_spend_cap_used_ratio", "Booked share of a cap in its running period.", _CAP),
+    ("imgmon_spend_today_usd", "Probe money booked since UTC midnight.", ("provider",)),
     ("imgmon_retry_at_timestamp_seconds", "When a waiting target is worth a call again.", _T),
     ("imgmon_last_probe_timestamp_seconds", "Start of the newest probe.", _T),
     ("imgmon_target_price_usd", "Configured price of one image.", _T),
@@ -194,9 +196,12 @@ def gauges(snapshot: Snapshot) -> Iterable[Metric]:
             labels = (pool, profile, place.target)
             put("imgmon_priority_rank", labels, place.rank)
             put("imgmon_priority_index_usd", labels, place.index_usd)
-    for provider, spent in snapshot.spent_today_usd.items():
+    for provider, spent in snapshot.spending.today_usd.items():
         put("imgmon_spend_today_usd", (provider,), spent)
-        put("imgmon_spend_cap_usd", (provider,), snapshot.spend_cap_usd.get(provider))
+    for use in snapshot.spending.caps:
+        cap = (use.cap.scope.value, use.cap.id, use.cap.period.value)
+        put("imgmon_spend_cap_usd", cap, use.cap.micros / 1e6)
+        put("imgmon_spend_cap_used_ratio", cap, use.ratio)
     return families.values()
 
 

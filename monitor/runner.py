@@ -19,7 +19,9 @@ from monitor.clock import Clock
 from monitor.core.schedule import skip_reason
 from monitor.core.snapshot import GapReason
 from monitor.core.spec import TargetSpec
+from monitor.core.spend import CapUse, Decision, Mark
 from monitor.engine import Engine
+from monitor.errors import StoreError
 from monitor.lag import LagMeter
 from monitor.limits import (
     CLOCK_STEP_VOID_S,
@@ -48,7 +50,15 @@ _POLICY_BLOCKS_WARN = 3
 
 
 class Ledger(Protocol):
-    """Where finished probes and gaps go: the store's writer, or nothing for a check by hand."""
+    """The books: money before a probe, its row and bill after, gaps in between."""
+
+    async def reserve(self, probe_id: str, spec: TargetSpec, at: float) -> Decision:
+        """
+        Set the worst-case price of a probe aside; what is granted is committed.
+
+        Raises StoreError when the books cannot be written.
+        """
+        ...
 
     def probe(self, result: ProbeResult, provider: str) -> None:
         """Queue one finished probe for the store; returns at once."""
@@ -127,7 +137,7 @@ class Runner:
         reason: ProbeReason,
         kind: ProbeKind = ProbeKind.CANARY,
     ) -> ProbeResult | None:
-        """Run one probe now, within the provider's cap; None when the cap forbids it."""
+        """Run one probe now; None when a cap forbids it or its money cannot be booked."""
         if self._is_closing:
             return None
         # A task of our own: the scheduler's shutdown cancels its jobs, we want to drain them.
@@ -136,12 +146,13 @@ class Runner:
         task.add_done_callback(self._tasks.discard)
         return await asyncio.shield(task)
 
-    def gap(self, target_id: str, reason: GapReason, at: float) -> None:
-        """Record a slot without a probe: counted, stored, logged."""
+    def gap(self, target_id: str, reason: GapReason, at: float, *, why: str | None = None) -> None:
+        """Record a slot without a probe: counted, stored, logged with *why* in words."""
         slot_s = self._probeables[target_id].spec.interval_s
         self._engine.gap(target_id, reason)
         self._store.gap(target_id, reason, at, slot_s)
-        log.info("probe.skipped", target=target_id, reason=reason.value)
+        detail = {} if why is None else {"detail": why}
+        log.info("probe.skipped", target=target_id, reason=reason.value, **detail)
         self._on_result()
 
     async def drain(self, grace_s: float = DRAIN_S) -> None:
@@ -158,23 +169,38 @@ class Runner:
     ) -> ProbeResult | None:
         spec = probeable.spec
         async with self._provider_slots[spec.provider], self._slots:
-            now = self._clock.wall()
-            # The cap is checked with the worst case booked, so probes at once cannot pass it.
-            if not self._engine.ledger.reserve(spec.provider, spec.price_usd, now):
-                self.gap(spec.id, GapReason.SPEND_CAP, now)
+            at = self._clock.wall()
+            # Milliseconds first, so that ids sort by time.
+            probe_id = f"{int(at * 1000):012x}-{self._rng.getrandbits(40):010x}"
+            is_paid = spec.price_usd > 0 and kind is not ProbeKind.LIVENESS
+            if is_paid and not await self._may_cost(probe_id, spec, at):
                 return None
-            result = await self._probe(probeable, kind, reason, now)
-            self._engine.ledger.settle(spec.provider, spec.price_usd, result.cost_usd, now)
+            result = await self._probe(probeable, probe_id, kind, reason)
         self._finish(result, spec)
         return result
 
+    async def _may_cost(self, probe_id: str, spec: TargetSpec, at: float) -> bool:
+        """Reserve the worst case; where that cannot be, leave a gap that says why."""
+        try:
+            decision = await self._store.reserve(probe_id, spec, at)
+        except StoreError as error:  # A full disk, say: its words tell more than a traceback.
+            log.error("probe.not_sent", target=spec.id, error=str(error))  # noqa: TRY400
+            self.gap(spec.id, GapReason.MISSED, at, why="its money cannot be booked")
+            return False
+        for mark, use in decision.marks:
+            _tell(mark, use)
+        if decision.refused_by is not None:
+            cap = decision.refused_by.cap
+            self.gap(spec.id, GapReason.SPEND_CAP, at, why=f"cap {cap}")
+            return False
+        return True
+
     async def _probe(
-        self, probeable: Probeable, kind: ProbeKind, reason: ProbeReason, now: float
+        self, probeable: Probeable, probe_id: str, kind: ProbeKind, reason: ProbeReason
     ) -> ProbeResult:
         spec, clock = probeable.spec, self._clock
-        # Milliseconds first, so that ids sort by time.
-        probe_id = f"{int(now * 1000):012x}-{self._rng.getrandbits(40):010x}"
-        started = clock.monotonic()
+        # Read anew: a slow disk may have held up the reservation.
+        now, started = clock.wall(), clock.monotonic()
         slot_s = spec.interval_s if reason is ProbeReason.SCHEDULED else 0.0
 
         def fault(detail: str) -> ProbeResult:
@@ -282,3 +308,13 @@ class Runner:
                     in_a_row=blocks,
                     hint="the harmless canary is refused: over-blocking, or the account is limited",
                 )
+
+
+def _tell(mark: Mark, use: CapUse) -> None:
+    write = log.error if mark is Mark.REACHED else log.warning
+    write(
+        f"spend_cap.{mark}",
+        cap=str(use.cap),
+        cap_usd=use.cap.micros / 1e6,
+        booked_usd=use.booked_micros / 1e6,
+    )

@@ -93,7 +93,7 @@ def measured(config: Config) -> dict[str, WindowFigures]:
         click.echo(f"warning: nothing is measured yet: no store at {config.store_path}", err=True)
         return {}
     now = SystemClock().wall()
-    engine = Engine(config.specs, config.pools, config.providers, config.policy)
+    engine = Engine(config.specs, config.pools, config.policy)
     reader = Reader(config.store_path)
     try:
         for result in reader.replay(now - max(config.policy.windows.values())):

@@ -39,19 +39,30 @@ def command(path: Path, as_json: bool) -> None:
     if any(target.spec.unusable for target in planned.targets):
         say(["* Has no key: planned all the same, but not probed until there is one."])
     say(f"warning: {text}" for text in planned.warnings)
+    if _has_monthly_cap(config):
+        say(["warning: caps per month are kept by the daemon, but this plan does not count them."])
 
 
 def caps_of(config: Config) -> list[Cap]:
-    """Return every cap on canaries that *config* sets."""
-    return [
-        Cap(
-            name=f"provider {provider.id}",
-            targets=frozenset(s.id for s in config.specs.values() if s.provider == provider.id),
-            usd_per_day=provider.spend_cap_usd_per_day,
-        )
-        for provider in config.providers.values()
-        if provider.spend_cap_usd_per_day is not None
+    """Return every daily cap on canaries that *config* sets."""
+    specs = config.specs.values()
+    limits = [("all probes", config.spend_cap, frozenset(config.specs))]
+    limits += [
+        (f"provider {p.id}", p.spend_cap, frozenset(s.id for s in specs if s.provider == p.id))
+        for p in config.providers.values()
     ]
+    limits += [(f"target {s.id}", s.spend_cap, frozenset({s.id})) for s in specs]
+    return [
+        Cap(name=name, targets=targets, usd_per_day=cap.usd_per_day)
+        for name, cap, targets in limits
+        if cap is not None and cap.usd_per_day is not None
+    ]
+
+
+def _has_monthly_cap(config: Config) -> bool:
+    caps = [config.spend_cap, *(p.spend_cap for p in config.providers.values())]
+    caps += [spec.spend_cap for spec in config.specs.values()]
+    return any(cap is not None and cap.usd_per_month is not None for cap in caps)
 
 
 def _costs(targets: Iterable[TargetPlan]) -> Table:

@@ -13,7 +13,7 @@ from typing import Final
 from monitor.clock import SystemClock
 from monitor.config.file import Tables, decode, read_tables, read_toml, suggestion
 from monitor.config.model import Config
-from monitor.config.providers import Provider, Providers, WireFormats
+from monitor.config.providers import Provider, Providers, WireFormats, spend_cap
 from monitor.config.schema import ObjectiveTable, PoolTable, TargetTable
 from monitor.config.values import LOOPBACK, duration_text
 from monitor.core.spec import PROFILES, WINDOWS, Objective, Policy, PoolSpec, Profile, TargetSpec
@@ -149,6 +149,7 @@ class _Builder:
             specs=specs,
             pools=tuple(self._pool(f"pools[{i}]", t) for i, t in self._tables.pools.items()),
             providers={provider_id: p.spec for provider_id, p in providers.items()},
+            spend_cap=spend_cap(rest.spend_cap),
             policy=Policy(windows=windows, dwell_s=judging.pop("dwell"), **judging),
             listen=rest.server.listen,
             public_read=rest.server.public_read,
@@ -249,6 +250,7 @@ class _Builder:
             interval_s=table.interval,
             deadline_s=deadline_s,
             claim=_objective(table.claim),
+            spend_cap=spend_cap(table.spend_cap),
         )
         if provider.key_missing:
             spec = replace(spec, unusable=ErrorClass.AUTH, unusable_detail=provider.key_missing)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from monitor.core.spec import Policy, PoolSpec, ProviderSpec, TargetSpec
+from monitor.core.spec import Policy, PoolSpec, ProviderSpec, SpendCap, TargetSpec
 from monitor.secrets import Reference
 from probes.model import Target
 
@@ -19,6 +19,7 @@ class Config:
     Attributes:
         targets: As the driver needs them, with keys; the key is empty where it is missing.
         specs: Target id to what the monitor knows of it, in file order.
+        spend_cap: On all probes together.
         listen: Host and port of the API.
         store_path: The SQLite file.
         log_format: ``auto``, ``json`` or ``console``.
@@ -34,6 +35,7 @@ class Config:
     specs: Mapping[str, TargetSpec]
     pools: tuple[PoolSpec, ...]
     providers: Mapping[str, ProviderSpec]
+    spend_cap: SpendCap | None
     policy: Policy
     listen: tuple[str, int]
     public_read: bool

@@ -8,8 +8,8 @@ from functools import cache, cached_property
 from typing import Any
 
 from monitor.config.file import suggestion
-from monitor.config.schema import ProviderTable
-from monitor.core.spec import ProviderSpec, TargetSpec
+from monitor.config.schema import ProviderTable, SpendCapTable
+from monitor.core.spec import ProviderSpec, SpendCap, TargetSpec
 from monitor.errors import Problem
 from monitor.presets import PRESETS, Preset
 from monitor.secrets import SecretError, resolve
@@ -38,6 +38,11 @@ class WireFormats:
                 fix = suggestion(key, sorted(known))
                 problem = Problem(f"{path}.{key}", f"wire format {name!r} has no such option", fix)
                 problems.append(problem)
+
+
+def spend_cap(table: SpendCapTable | None) -> SpendCap | None:
+    """Return the limits in *table*."""
+    return SpendCap(**table.model_dump()) if table else None
 
 
 @cache
@@ -129,10 +134,7 @@ class Providers:
         self._note_origins(table, preset)
         poll_hosts = preset.poll_hosts if preset else ()
         return Provider(
-            spec=ProviderSpec(
-                id=table.id,
-                spend_cap_usd_per_day=table.spend_cap.usd_per_day if table.spend_cap else None,
-            ),
+            spec=ProviderSpec(id=table.id, spend_cap=spend_cap(table.spend_cap)),
             preset=preset,
             base_url=base_url,
             format=name,

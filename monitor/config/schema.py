@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -13,6 +13,7 @@ from pydantic import (
     JsonValue,
     PlainValidator,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -102,9 +103,21 @@ class ObjectiveTable(Table):
 
 
 class SpendCapTable(Table):
-    """A hard limit on what probes may cost."""
+    """A hard limit on what probes may cost; at least one of the two."""
 
-    usd_per_day: Usd = Field(description="Per UTC day, in US dollars.")
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    usd_per_day: Usd | None = Field(default=None, description="Per UTC day, in US dollars.")
+    usd_per_month: Usd | None = Field(
+        default=None, description="Per calendar month (UTC), in US dollars."
+    )
+
+    @model_validator(mode="after")
+    def _is_a_limit(self) -> Self:
+        if self.usd_per_day is None and self.usd_per_month is None:
+            context = {"message": "limits nothing", "fix": "give usd_per_day or usd_per_month"}
+            raise PydanticCustomError("imgmon", "{message}", context)
+        return self
 
 
 class ProviderTable(Table):
@@ -151,6 +164,7 @@ class TargetTable(Table):
         description="Total time of one probe; default 80 % of interval, at most 120 s.",
     )
     pools: list[str] = []
+    spend_cap: SpendCapTable | None = None
     claim: ObjectiveTable = ObjectiveTable()
     format: str | None = Field(default=None, description="Wire format, if not the provider's.")
     options: dict[str, JsonValue] = Field(default={}, description="Added to the provider's.")
@@ -253,6 +267,7 @@ class FileTable(Table):
         description="Name to length, shortest first.",
     )
     judging: JudgingTable = Field(default_factory=JudgingTable)
+    spend_cap: SpendCapTable | None = None
     providers: list[ProviderTable] = Field(default=[], max_length=TARGETS_MAX)
     targets: list[TargetTable] = Field(default=[], max_length=TARGETS_MAX)
     pools: list[PoolTable] = Field(default=[], max_length=POOLS_MAX)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from monitor.config.model import Config, cost_per_day
 from monitor.config.values import duration_value
-from monitor.core.spec import Objective, TargetSpec
+from monitor.core.spec import Objective, SpendCap, TargetSpec
 from monitor.secrets import MASK
 from probes.model import Target
 
@@ -33,6 +33,8 @@ def show(config: Config) -> str:
         *_table("[windows]", {name: duration_value(s) for name, s in policy.windows.items()}),
         *_table("[judging]", {**judging, "dwell": duration_value(policy.dwell_s)}),
     ]
+    if config.spend_cap is not None:
+        lines += _table("[spend_cap]", _limits(config.spend_cap))
     by_provider = {target.provider: target for target in config.targets}
     for provider_id in config.providers:
         lines += _provider(config, provider_id, by_provider.get(provider_id))
@@ -46,7 +48,7 @@ def show(config: Config) -> str:
 
 
 def _provider(config: Config, provider_id: str, target: Target | None) -> Iterator[str]:
-    cap = config.providers[provider_id].spend_cap_usd_per_day
+    cap = config.providers[provider_id].spend_cap
     reference = config.key_references.get(provider_id)
     values: dict[str, Any] = {"id": provider_id}
     comments = {}
@@ -65,7 +67,7 @@ def _provider(config: Config, provider_id: str, target: Target | None) -> Iterat
     if reference is not None:
         values["api_key"] = {reference.kind: reference.place}
     if cap is not None:
-        values["spend_cap"] = {"usd_per_day": cap}
+        values["spend_cap"] = _limits(cap)
     return _table("[[providers]]", values, comments | _origins(config, "providers", provider_id))
 
 
@@ -86,6 +88,8 @@ def _target(config: Config, target: Target, spec: TargetSpec) -> Iterator[str]:
         values["size"] = f"{target.size[0]}x{target.size[1]}"
     if target.quality is not None:
         values["quality"] = target.quality
+    if spec.spend_cap is not None:
+        values["spend_cap"] = _limits(spec.spend_cap)
     return _table("[[targets]]", values, _origins(config, "targets", target.id))
 
 
@@ -105,6 +109,10 @@ def _objective(objective: Objective) -> dict[str, Any]:
     if objective.latency_p95_s is not None:
         values["latency_p95"] = duration_value(objective.latency_p95_s)
     return values
+
+
+def _limits(cap: SpendCap) -> dict[str, float]:
+    return {key: usd for key, usd in asdict(cap).items() if usd is not None}
 
 
 def _table(

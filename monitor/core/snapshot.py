@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 from monitor.core.spec import PoolSpec, Profile, TargetSpec
+from monitor.core.spend import Spending
 from probes.model import ErrorClass, ImageFacts, Outcome, Phase
 
 
@@ -248,8 +249,7 @@ class Snapshot:
         made_at: Wall time, seconds since the epoch.
         stale_after: Wall time past which readers must say ``stale``.
         orders: (pool id, profile name) to order.
-        spent_today_usd: Provider id to money spent on probes since UTC midnight.
-        spend_cap_usd: Provider id to its hard cap per UTC day, where there is one.
+        spending: Probe money as the store had it when it was last read.
     """
 
     version: int
@@ -258,5 +258,4 @@ class Snapshot:
     targets: Mapping[str, TargetView]
     orders: Mapping[tuple[str, str], Order]
     totals: Totals
-    spent_today_usd: Mapping[str, float]
-    spend_cap_usd: Mapping[str, float]
+    spending: Spending

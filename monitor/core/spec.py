@@ -42,11 +42,19 @@ PROFILES: Final[tuple[Profile, ...]] = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpendCap:
+    """Hard limits on what probes may cost per UTC day and calendar month; None for no limit."""
+
+    usd_per_day: float | None = None
+    usd_per_month: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSpec:
-    """A company or gateway; *spend_cap_usd_per_day* is a hard cap on probes, None for no cap."""
+    """A company or gateway; *spend_cap* is on the probes of all its targets together."""
 
     id: str
-    spend_cap_usd_per_day: float | None = None
+    spend_cap: SpendCap | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +78,7 @@ class TargetSpec:
     interval_s: float
     deadline_s: float
     claim: Objective = field(default_factory=Objective)
+    spend_cap: SpendCap | None = None
     unusable: ErrorClass | None = None
     unusable_detail: str = ""
 

@@ -1,31 +1,53 @@
 """
-The hard daily cap on probe money, per provider and UTC day.
+Caps on probe money: what they cover, when a probe no longer fits, when that is worth a word.
 
-Worst-case cost is reserved before a request leaves and settled after. Both count for the day the
-reservation was made, which is the day its stored row starts on, so a ledger rebuilt from the
-store agrees. Amounts are whole micro-dollars: costs round up, caps down, and nothing drifts.
+The books themselves are in the store (``monitor/store/ledger.py``); here is the arithmetic. Amounts
+are whole micro-dollars: costs round up, caps down, and nothing drifts.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
+from enum import StrEnum
 from math import ceil, floor
 from typing import Final
 
+from monitor.core.spec import ProviderSpec, SpendCap, TargetSpec
+
 _DAY_S: Final = 86_400
-# A wall clock set a month ahead and back must not free a day's cap.
-_DAYS_KEPT: Final = 40
+NEAR_SHARE: Final = Decimal("0.8")
 
 
-def day_start(now: float) -> float:
-    """Return the UTC midnight at or before *now*, in seconds since the epoch."""
-    return float(_day(now) * _DAY_S)
+class Scope(StrEnum):
+    """Whose probes a cap is on."""
+
+    GLOBAL = "global"
+    PROVIDER = "provider"
+    TARGET = "target"
 
 
-def _day(at: float) -> int:
-    return floor(at / _DAY_S)
+class Period(StrEnum):
+    """How long a cap lasts: a UTC day or a calendar month in UTC."""
+
+    DAY = "day"
+    MONTH = "month"
+
+
+class Mark(StrEnum):
+    """How far a cap is used: 80 %, or all of it (or so much that a probe did not fit)."""
+
+    NEAR = "near"
+    REACHED = "reached"
+
+
+def micros(usd: float) -> int:
+    """Return a cost in whole micro-dollars, rounded up."""
+    assert usd >= 0
+    return ceil(_micros(usd))
 
 
 def _micros(usd: float) -> Decimal:
@@ -33,52 +55,154 @@ def _micros(usd: float) -> Decimal:
     return Decimal(str(usd)) * 1_000_000
 
 
-def _cost(usd: float) -> int:
-    assert usd >= 0
-    return ceil(_micros(usd))
+def period_start(period: Period, at: float) -> float:
+    """Return the start of the UTC day or month that *at* is in, seconds since the epoch."""
+    if period is Period.DAY:
+        return float(floor(at / _DAY_S) * _DAY_S)
+    day = datetime.fromtimestamp(at, UTC)
+    return day.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
 
 
-class DayLedger:
-    """Money spent and reserved per provider and UTC day. Not thread-safe: one event loop owns it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cap:
+    """A hard limit of *micros* micro-dollars a *period*; *id* is empty for the global one."""
 
-    def __init__(self, caps: Mapping[str, float | None]) -> None:
-        """Take hard caps in US dollars a day by provider id; absent or None means no cap."""
-        self._caps = {
-            provider: floor(_micros(cap)) for provider, cap in caps.items() if cap is not None
-        }
-        self._spent: defaultdict[tuple[str, int], int] = defaultdict(int)
-        self._reserved: defaultdict[tuple[str, int], int] = defaultdict(int)
+    scope: Scope
+    id: str
+    period: Period
+    micros: int
 
-    def reserve(self, provider: str, usd: float, now: float) -> bool:
-        """Set *usd* aside; False, and nothing set aside, if that could pass today's cap."""
-        self._forget(_day(now))
-        key, cost, cap = (provider, _day(now)), _cost(usd), self._caps.get(provider)
-        if cap is not None and self._spent[key] + self._reserved[key] + cost > cap:
-            return False
-        self._reserved[key] += cost
-        return True
+    def __str__(self) -> str:
+        return f"{' '.join(filter(None, (self.scope, self.id)))} per {self.period}"
 
-    def settle(self, provider: str, reserved: float, billed: float, reserved_at: float) -> None:
-        """
-        Replace a reservation by what was billed, even where that is more.
 
-        *reserved* and *reserved_at* are those given to :meth:`reserve`: the money counts for the
-        day it was reserved.
-        """
-        key = (provider, _day(reserved_at))
-        # Nothing is left where the wall clock leapt and the day was forgotten meanwhile.
-        self._reserved[key] = max(0, self._reserved[key] - _cost(reserved))
-        self._spent[key] += _cost(billed)
+@dataclass(frozen=True, slots=True)
+class CapUse:
+    """What is booked against a cap in its running period: billed, or still at its worst case."""
 
-    def book(self, provider: str, usd: float, at: float) -> None:
-        """Count money that a stored probe, started at *at*, has cost."""
-        self._spent[provider, _day(at)] += _cost(usd)
+    cap: Cap
+    booked_micros: int
 
-    def spent_today(self, provider: str, now: float) -> float:
-        """Return the settled money of the UTC day of *now*, in US dollars."""
-        return self._spent.get((provider, _day(now)), 0) / 1_000_000
+    @property
+    def ratio(self) -> float:
+        """Used share of the cap; a cap of nothing is always used up."""
+        return self.booked_micros / self.cap.micros if self.cap.micros else 1.0
 
-    def _forget(self, today: int) -> None:
-        for sums in (self._spent, self._reserved):
-            for key in [key for key in sums if key[1] <= today - _DAYS_KEPT]:
-                del sums[key]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """
+    Money that one probe asks to be set aside.
+
+    Attributes:
+        micros: Its worst-case price.
+        at: Wall time of asking: the day and month it is booked for.
+        caps: Every cap it has to fit into.
+    """
+
+    probe_id: str
+    target_id: str
+    provider: str
+    micros: int
+    at: float
+    caps: tuple[Cap, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """
+    The answer to a claim.
+
+    Attributes:
+        refused_by: The first cap it does not fit into; None when it is granted.
+        marks: How far each cap is used with this claim in it, where that is worth a word.
+    """
+
+    refused_by: CapUse | None
+    marks: tuple[tuple[Mark, CapUse], ...]
+
+
+def decide(claim: Claim, uses: Sequence[CapUse]) -> Decision:
+    """Return whether *claim* fits into each of its caps, used as *uses* say."""
+    full = [use for use in uses if use.booked_micros + claim.micros > use.cap.micros]
+    after = uses if full else [CapUse(u.cap, u.booked_micros + claim.micros) for u in uses]
+    marks = [
+        (mark, use)
+        for use in after
+        for mark, is_there in (
+            (Mark.NEAR, use.booked_micros >= NEAR_SHARE * use.cap.micros),
+            (Mark.REACHED, use.booked_micros >= use.cap.micros or use in full),
+        )
+        if is_there
+    ]
+    return Decision(refused_by=full[0] if full else None, marks=tuple(marks))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caps:
+    """All caps of a configuration."""
+
+    overall: SpendCap | None
+    providers: Mapping[str, ProviderSpec]
+    targets: Mapping[str, TargetSpec]
+
+    def of(self, target_id: str) -> tuple[Cap, ...]:
+        """Return the caps that a probe of one target has to fit into, the narrowest first."""
+        target = self.targets[target_id]
+        provider = self.providers.get(target.provider)
+        return (
+            *_caps(Scope.TARGET, target.id, target.spend_cap),
+            *_caps(Scope.PROVIDER, target.provider, provider.spend_cap if provider else None),
+            *_caps(Scope.GLOBAL, "", self.overall),
+        )
+
+    def all(self) -> tuple[Cap, ...]:
+        """Return every cap, the widest first."""
+        return (
+            *_caps(Scope.GLOBAL, "", self.overall),
+            *(c for p in self.providers.values() for c in _caps(Scope.PROVIDER, p.id, p.spend_cap)),
+            *(c for t in self.targets.values() for c in _caps(Scope.TARGET, t.id, t.spend_cap)),
+        )
+
+
+def _caps(scope: Scope, scope_id: str, cap: SpendCap | None) -> Iterable[Cap]:
+    if cap is None:
+        return
+    for period, usd in ((Period.DAY, cap.usd_per_day), (Period.MONTH, cap.usd_per_month)):
+        if usd is not None:
+            yield Cap(scope=scope, id=scope_id, period=period, micros=floor(_micros(usd)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booked:
+    """What is booked for one target since the start of the UTC day and of the month."""
+
+    provider: str
+    target_id: str
+    day_micros: int
+    month_micros: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """Probe money as it is published: by provider since UTC midnight, and the use of each cap."""
+
+    today_usd: Mapping[str, float] = field(default_factory=dict)
+    caps: tuple[CapUse, ...] = ()
+
+
+def spending(booked: Iterable[Booked], caps: Caps) -> Spending:
+    """Return what *booked* makes of *caps*; targets that are gone count for their provider."""
+    sums: Counter[tuple[Scope, str, Period]] = Counter()
+    for row in booked:
+        for scope, scope_id in (
+            (Scope.GLOBAL, ""),
+            (Scope.PROVIDER, row.provider),
+            (Scope.TARGET, row.target_id),
+        ):
+            sums[scope, scope_id, Period.DAY] += row.day_micros
+            sums[scope, scope_id, Period.MONTH] += row.month_micros
+    return Spending(
+        today_usd={p: sums[Scope.PROVIDER, p, Period.DAY] / 1e6 for p in sorted(caps.providers)},
+        caps=tuple(CapUse(c, sums[c.scope, c.id, c.period]) for c in caps.all()),
+    )

@@ -15,16 +15,28 @@ from monitor.version import __version__
 
 
 def _create(connection: Connection) -> None:
-    SQLModel.metadata.create_all(
-        connection,
-        [SQLModel.metadata.tables[name] for name in ("probes", "gaps", "order_changes", "meta")],
-    )
+    _create_tables(connection, "probes", "gaps", "order_changes", "meta")
     made_by = {"key": "created_by", "value": f"imgmon {__version__}"}
     connection.execute(insert(tables.MetaRow).values(made_by))
 
 
+def _add_ledger(connection: Connection) -> None:
+    _create_tables(connection, "reservations", "cap_marks")
+    # What was paid for before there was a ledger counts against today's and this month's caps.
+    connection.exec_driver_sql(
+        "INSERT INTO reservations (probe_id, target_id, provider, at, micros, is_settled) "
+        "SELECT probe_id, target_id, provider, started_at, round(sum(cost_usd) * 1e6), 1 "
+        "FROM probes WHERE cost_usd > 0 GROUP BY probe_id"
+    )
+
+
+def _create_tables(connection: Connection, *names: str) -> None:
+    tables_made = [SQLModel.metadata.tables[name] for name in names]
+    SQLModel.metadata.create_all(connection, tables_made)
+
+
 # Step n leads from version n to n + 1; a step that was released is never changed.
-STEPS: Final[tuple[Callable[[Connection], None], ...]] = (_create,)
+STEPS: Final[tuple[Callable[[Connection], None], ...]] = (_create, _add_ledger)
 
 
 def schema_version(connection: Connection, path: Path) -> int:

@@ -7,7 +7,7 @@ Every call opens the file read-only for itself, so a reader never holds up the w
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,17 @@ from sqlmodel import Session, col, select
 
 from monitor.core.snapshot import GapReason, Order, ProbeCount, Totals
 from monitor.core.spec import PoolSpec, Profile
+from monitor.core.spend import Booked, Period, period_start
 from monitor.errors import StoreError
 from monitor.limits import BUSY_TIMEOUT_MS
-from monitor.store.tables import GapRow, OrderChangeRow, ProbeRow, order_of, probe_result
+from monitor.store.tables import (
+    GapRow,
+    OrderChangeRow,
+    ProbeRow,
+    ReservationRow,
+    order_of,
+    probe_result,
+)
 from probes.model import ErrorClass, Outcome, ProbeResult
 
 _ROWS_AT_ONCE: Final = 1_000
@@ -84,15 +92,20 @@ class Reader:
             for row in session.exec(query.execution_options(yield_per=_ROWS_AT_ONCE)):
                 yield Gap(row.target_id, row.at, GapReason(row.reason), row.slot_s)
 
-    def spend_since(self, start: float) -> Mapping[str, float]:
-        """Return what probes started at or after *start* cost, by provider, in US dollars."""
+    def booked(self, now: float) -> tuple[Booked, ...]:
+        """Return what the ledger holds since the start of the UTC day and month of *now*."""
+        at, amount = col(ReservationRow.at), col(ReservationRow.micros)
+        today = func.sum(case((at >= period_start(Period.DAY, now), amount), else_=0))
         query = (
-            select(ProbeRow.provider, func.sum(ProbeRow.cost_usd))
-            .where(col(ProbeRow.started_at) >= start)
-            .group_by(ProbeRow.provider)
+            select(ReservationRow.provider, ReservationRow.target_id, today, func.sum(amount))
+            .where(at >= period_start(Period.MONTH, now))
+            .group_by(ReservationRow.provider, ReservationRow.target_id)
         )
         with self._session() as session:
-            return {provider: float(usd) for provider, usd in session.exec(query)}
+            return tuple(
+                Booked(provider=provider, target_id=target, day_micros=day, month_micros=month)
+                for provider, target, day, month in session.exec(query)
+            )
 
     def totals(self, bounds: Sequence[float]) -> Totals:
         """

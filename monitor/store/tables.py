@@ -91,6 +91,37 @@ class OrderChangeRow(SQLModel, table=True):
     places: str  # JSON list of places.
 
 
+class ReservationRow(SQLModel, table=True):
+    """Money booked for one probe: its worst case until *is_settled*, then what was billed."""
+
+    __tablename__ = "reservations"
+    # Each covers the sums of one scope of caps, so that they read no row of the table.
+    __table_args__ = (
+        Index("reservations_by_time", "at", "provider", "target_id", "micros"),
+        Index("reservations_by_provider", "provider", "at", "micros"),
+        Index("reservations_by_target", "target_id", "at", "micros"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    probe_id: str = Field(unique=True)
+    target_id: str
+    provider: str
+    at: float  # Of the reservation: its day and month.
+    micros: int
+    is_settled: bool
+
+
+class CapMarkRow(SQLModel, table=True):
+    """That a cap (its name and amount) came to a mark in the period that began at *since*."""
+
+    __tablename__ = "cap_marks"
+
+    cap: str = Field(primary_key=True)
+    micros: int = Field(primary_key=True)
+    since: float = Field(primary_key=True)
+    mark: str = Field(primary_key=True)
+
+
 class MetaRow(SQLModel, table=True):
     """A fact about the file itself."""
 

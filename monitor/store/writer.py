@@ -1,8 +1,9 @@
 """
 The only writer: a bounded queue, and a thread that commits it in batches.
 
-Callers never wait and never see an error. While the disk refuses, rows stay in the queue and are
-tried again; what cannot be kept is counted, never lost in silence.
+Callers that hand over rows never wait and never see an error. While the disk refuses, rows stay in
+the queue and are tried again; what cannot be kept is counted, never lost in silence. Money is
+reserved before all rows, once: who asks is told at once when that fails, and sends nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +24,7 @@ from sqlmodel import SQLModel
 
 from monitor.clock import Clock, SystemClock
 from monitor.core.snapshot import GapReason, Order
+from monitor.core.spend import Claim, Decision
 from monitor.errors import StoreError
 from monitor.limits import (
     BUSY_TIMEOUT_MS,
@@ -30,6 +33,7 @@ from monitor.limits import (
     WRITE_BATCH_S,
     WRITE_QUEUE_MAX,
 )
+from monitor.store.ledger import reserve, settle
 from monitor.store.migrations import migrate, schema_version
 from monitor.store.tables import (
     GapRow,
@@ -48,6 +52,7 @@ _RETRY_S_MAX: Final = 10.0
 # The disk or another process is to blame, so trying again helps; any other error is the row's.
 _DISK: Final = (OperationalError, InternalError, OSError)
 _Item = tuple[type[SQLModel], dict[str, Any]]
+_Asked = tuple[Claim, Future[Decision]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +104,7 @@ class Writer:
         self._queue_max = queue_max
         self._pragmas = pragmas
         self._queue: deque[_Item] = deque()
+        self._asked: list[_Asked] = []
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._engine: Engine | None = None
@@ -139,8 +145,24 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="store writer", daemon=True)
         self._thread.start()
 
+    def reserve(self, claim: Claim) -> Future[Decision]:
+        """
+        Ask for money and return at once; a decision that is there is committed.
+
+        The future raises StoreError when the store cannot be written. One that is cancelled before
+        its turn books nothing; a decision that nobody waits for stays booked.
+        """
+        future: Future[Decision] = Future()
+        with self._changed:
+            if self._thread is None or self._is_closing:
+                future.set_exception(StoreError(f"{self._path} is closed"))
+            else:
+                self._asked.append((claim, future))
+                self._changed.notify_all()
+        return future
+
     def submit_probe(self, result: ProbeResult, provider: str, vantage: str) -> bool:
-        """Queue one probe and return at once; False when it was dropped."""
+        """Queue one probe and its bill and return at once; False when it was dropped."""
         return self._submit(ProbeRow, probe_values(result, provider, vantage))
 
     def submit_gap(self, target_id: str, reason: GapReason, at: float, slot_s: float) -> bool:
@@ -247,7 +269,14 @@ class Writer:
     def _run(self) -> None:
         assert self._engine is not None
         wait_s = _RETRY_S_MIN
-        while batch := self._next_batch():
+        while True:
+            asked, batch = self._next_work()
+            if asked:
+                self._answer(asked)
+            elif not batch:
+                break
+            if not batch:
+                continue
             try:
                 self._commit(batch)
             except Exception as error:  # noqa: BLE001 - the loop must live; it counts and logs
@@ -259,15 +288,42 @@ class Writer:
                 wait_s = _RETRY_S_MIN
         self._engine.dispose()
 
-    def _next_batch(self) -> list[_Item]:
-        """Return the oldest rows, left in the queue; none when there is nothing left to do."""
+    def _next_work(self) -> tuple[list[_Asked], list[_Item]]:
+        """
+        Return who asks for money, and the oldest rows if they are due, left in the queue.
+
+        Neither when there is nothing left to do.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._is_closing)
-            self._changed.wait_for(self._is_due, WRITE_BATCH_S)
+            self._changed.wait_for(lambda: self._queue or self._asked or self._is_closing)
+            self._changed.wait_for(lambda: self._asked or self._is_due(), WRITE_BATCH_S)
+            asked, self._asked = self._asked, []
+            if asked and not self._is_due():
+                return asked, []
             if self._is_given_up and self._queue:
                 log.error("store.rows_lost", rows=len(self._queue), error=self._last_error)
                 self._settle(len(self._queue), is_lost=True)
-            return [self._queue[i] for i in range(min(len(self._queue), self._batch_max))]
+            batch = [self._queue[i] for i in range(min(len(self._queue), self._batch_max))]
+            return asked, batch
+
+    def _answer(self, asked: Sequence[_Asked]) -> None:
+        """Decide all who still wait in one transaction; tell them once it is committed."""
+        assert self._engine is not None
+        waiting = [one for one in asked if one[1].set_running_or_notify_cancel()]
+        try:
+            with self._engine.begin() as connection:
+                decisions = [reserve(connection, claim) for claim, _ in waiting]
+        except Exception as error:  # noqa: BLE001 - the loop must live; those who asked are told
+            self._note_failure(error, rows=len(waiting))
+            self._engine.dispose()
+            for _, future in waiting:
+                future.set_exception(StoreError(f"cannot write {self._path}: {_words(error)}"))
+        else:
+            with self._changed:
+                self._last_commit_at = self._clock.wall()
+                self._is_failing = False
+            for (_, future), decision in zip(waiting, decisions, strict=True):
+                future.set_result(decision)
 
     def _is_due(self) -> bool:
         is_full = len(self._queue) >= self._batch_max
@@ -281,6 +337,8 @@ class Writer:
         with self._engine.begin() as connection:
             for table, many in rows.items():
                 connection.execute(insert(table), many)
+            if probes := rows.get(ProbeRow):
+                settle(connection, probes)
         with self._changed:
             self._last_commit_at = self._clock.wall()
             self._settle(len(batch), is_lost=False)
@@ -299,26 +357,31 @@ class Writer:
     def _failed(self, error: Exception, batch: Sequence[_Item]) -> bool:
         """Count *error*; return whether waiting may help."""
         is_disk = isinstance(error, _DISK) or type(error) is DatabaseError
+        self._note_failure(error, rows=len(batch), is_told=not is_disk)
         with self._changed:
-            self._errors += 1
-            self._last_error = _words(error)
-            is_news, self._is_failing = not self._is_failing, True
             if not is_disk:
                 # One of these rows is to blame: write one at a time until it shows itself.
                 is_found = len(batch) == 1
                 self._batch_max = WRITE_BATCH_MAX if is_found else 1
                 if is_found:
                     self._settle(1, is_lost=True)
-        if is_news or not is_disk:
-            log.error("store.write_failed", rows=len(batch), error=self._last_error)
         return is_disk
+
+    def _note_failure(self, error: Exception, *, rows: int, is_told: bool = False) -> None:
+        """Count *error*; log it if it is the first in a row, or *is_told* each time."""
+        with self._changed:
+            self._errors += 1
+            self._last_error = _words(error)
+            is_news, self._is_failing = not self._is_failing, True
+        if is_news or is_told:
+            log.error("store.write_failed", rows=rows, error=self._last_error)
 
     def _pause(self, seconds: float) -> None:
         """Wait before the next attempt; closing brings it forward."""
         with self._changed:
             was_closing = self._is_closing
             self._changed.wait_for(
-                lambda: self._is_given_up or self._is_closing != was_closing,
+                lambda: self._asked or self._is_given_up or self._is_closing != was_closing,
                 _RETRY_S_MIN if was_closing else seconds,
             )
 

@@ -56,7 +56,7 @@ def main(count: int) -> None:
         PoolSpec(id=f"p{at}", targets=tuple(names[at : at + 5]), slo=slo)
         for at in range(0, count, 5)
     ]
-    engine = Engine(specs, pools, {}, Policy())
+    engine = Engine(specs, pools, Policy())
     for number in range(SAMPLES):
         for name in names:
             engine.accept(result(name, START + number * INTERVAL_S, rng))

@@ -316,3 +316,16 @@ def test_cost_names_the_pools_there_are(config):
 def test_cost_wants_a_number_of_images(config, images):
     """None, fewer and words are wrong input."""
     assert 2 == imgmon("cost", "--images", images, "--pool", "image", "--config", config)[0]
+
+
+def test_caps_of_every_scope_bite_and_monthly_ones_are_said_to_be_left_out(config):
+    """The narrowest daily cap decides; what the plan does not count it says."""
+    text = config.read_text().replace(
+        "spend_cap = { usd_per_day = 1.2 }", "spend_cap = { usd_per_day = 1.2, usd_per_month = 9 }"
+    )
+    config.write_text("spend_cap = { usd_per_day = 0.12 }\n" + text)
+    code, out, _ = imgmon("plan", "--config", config)
+
+    assert 0 == code
+    assert "all probes: canaries for" in out
+    assert "caps per month are kept by the daemon" in out

@@ -98,7 +98,7 @@ async def test_the_snapshot_after_a_restart_equals_the_one_before(simulator, tmp
 
     assert before.targets == after.targets
     assert before.totals == after.totals
-    assert before.spent_today_usd == after.spent_today_usd
+    assert before.spending == after.spending
     assert before.orders == after.orders
 
 
@@ -115,13 +115,34 @@ async def test_a_daily_cap_is_checked_before_each_probe(simulator, tmp_path):
                 for target, reason in daemon.publisher.current.snapshot.totals.gaps
             )
         )
-        spent = daemon.publisher.current.snapshot.spent_today_usd
+        spent = daemon.publisher.current.snapshot.spending.today_usd
+        async with client(daemon) as http:
+            metrics = (await http.get("/metrics")).text
     async with running(config) as daemon:
         result = await daemon.runner.run("flare", reason=ProbeReason.MANUAL)
 
     assert 0.1 == pytest.approx(spent["openai"])
+    labels = '{id="openai",period="day",scope="provider"}'
+    assert f"imgmon_spend_cap_usd{labels} 0.12" in metrics
+    assert f"imgmon_spend_cap_used_ratio{labels} 0.8333" in metrics
     assert result is None
     assert 2 == sum(request.account == "openai" for request in simulator.requests)
+
+
+async def test_books_that_cannot_be_read_stop_nothing(simulator, tmp_path):
+    """The figures stay what they were, and the order is published all the same."""
+    path = tmp_path / "a.db"
+    async with running(configuration(simulator, path)) as daemon:
+        await until(lambda: finished(daemon) == 2)
+        await daemon._read_spending()
+        before = daemon.engine.spending
+        path.rename(tmp_path / "b.db")
+        await daemon._read_spending()
+        daemon.tick()
+        (tmp_path / "b.db").rename(path)
+
+    assert {"google": 0.039, "openai": 0.05} == before.today_usd
+    assert before == daemon.publisher.current.snapshot.spending
 
 
 async def test_a_missing_key_makes_only_its_targets_unusable(simulator, tmp_path):

@@ -1,20 +1,27 @@
-"""What voids a probe: our own trouble, never a mark against a provider."""
+"""What voids a probe or stops it: our own trouble and our own money, never a provider's mark."""
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing, contextmanager
+from pathlib import Path
 from random import Random
 
 import pytest
 
-from monitor.app import load_probeables
+from monitor.app import StoreLedger, load_probeables
 from monitor.clock import ManualClock
 from monitor.config import parse
 from monitor.core.snapshot import GapReason
+from monitor.core.spec import TargetSpec
+from monitor.core.spend import Caps, Decision
 from monitor.engine import Engine
 from monitor.lag import LagMeter
-from monitor.runner import Runner
+from monitor.runner import Ledger, Runner
 from monitor.secrets import Redactor
+from monitor.store.reader import Reader
+from monitor.store.writer import Writer
 from probes.model import ErrorClass, Outcome, ProbeReason, ProbeResult
 from tests.support.daemon import until
 
@@ -36,22 +43,40 @@ price_usd = 0.1
 interval = "10m"
 pools = ["q"]
 
+[[targets]]
+id = "free"
+provider = "p"
+model = "gpt-image-2"
+size = "1024x1024"
+price_usd = 0
+interval = "10m"
+pools = ["q"]
+
 [[pools]]
 id = "q"
 """
 
 
 class Books:
-    """Where rows would go."""
+    """Keeps what passes, for the test to see; money is granted unless a real ledger decides."""
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, ledger: Ledger | None = None) -> None:
+        """Start empty, over *ledger* where there is one."""
+        self.ledger = ledger
         self.probes: list[ProbeResult] = []
         self.gaps: list[tuple] = []
 
-    def probe(self, result: ProbeResult, _provider: str) -> None:
+    async def reserve(self, probe_id: str, spec: TargetSpec, at: float) -> Decision:
+        """Ask the ledger."""
+        if self.ledger is None:
+            return Decision(refused_by=None, marks=())
+        return await self.ledger.reserve(probe_id, spec, at)
+
+    def probe(self, result: ProbeResult, provider: str) -> None:
         """Keep a probe."""
         self.probes.append(result)
+        if self.ledger is not None:
+            self.ledger.probe(result, provider)
 
     def gap(self, *gap: object) -> None:
         """Keep a gap."""
@@ -80,12 +105,16 @@ async def nothing() -> None:
     """Take no time."""
 
 
-def build(action=nothing) -> tuple[Runner, Books, ManualClock, LagMeter, Engine]:
-    """A runner over one target whose driver performs *action*."""
+def build(
+    action=nothing, writer: Writer | None = None
+) -> tuple[Runner, Books, ManualClock, LagMeter, Engine]:
+    """A runner over a paid and a free target whose driver performs *action*."""
     config = parse(TEXT, {"KEY": KEY}, "test")
-    clock, books = ManualClock(), Books()
+    caps = Caps(overall=config.spend_cap, providers=config.providers, targets=config.specs)
+    books = Books(StoreLedger(writer, "here", caps) if writer else None)
+    clock = ManualClock()
     lag = LagMeter(clock)
-    engine = Engine(config.specs, config.pools, config.providers, config.policy)
+    engine = Engine(config.specs, config.pools, config.policy)
     probeables, _ = load_probeables(config)
     runner = Runner(
         probeables,
@@ -100,9 +129,17 @@ def build(action=nothing) -> tuple[Runner, Books, ManualClock, LagMeter, Engine]
     return runner, books, clock, lag, engine
 
 
-async def run(runner: Runner) -> ProbeResult | None:
+@contextmanager
+def opened(path: Path):
+    """A started writer that waits for no lock, closed at the end."""
+    with closing(Writer(path, pragmas=["PRAGMA busy_timeout = 1"])) as writer:
+        writer.start()
+        yield writer
+
+
+async def run(runner: Runner, target: str = "t") -> ProbeResult | None:
     """One scheduled probe."""
-    return await runner.run("t", reason=ProbeReason.SCHEDULED)
+    return await runner.run(target, reason=ProbeReason.SCHEDULED)
 
 
 async def test_a_stalled_event_loop_voids_the_probe():
@@ -150,22 +187,69 @@ async def test_a_crash_of_ours_voids_the_probe_and_the_next_one_runs():
     assert KEY not in str(books.probes)
 
 
-async def test_the_cap_counts_probes_under_way():
+async def test_the_cap_counts_probes_under_way(tmp_path, capsys):
     """Three at once against room for two: the third is a gap before anything is sent."""
     go = asyncio.Event()
 
     async def wait() -> None:
         await go.wait()
 
-    runner, books, _, _, engine = build(wait)
-    probes = [asyncio.create_task(run(runner)) for _ in range(3)]
-    await until(lambda: bool(books.gaps))
-    go.set()
-    results = await asyncio.gather(*probes)
+    path = tmp_path / "a.db"
+    with opened(path) as writer, closing(Reader(path)) as reader:
+        runner, books, clock, *_ = build(wait, writer)
+        probes = [asyncio.create_task(run(runner)) for _ in range(3)]
+        await until(lambda: bool(books.gaps))
+        (under_way,) = reader.booked(clock.wall())
+        go.set()
+        results = await asyncio.gather(*probes)
+    logged = capsys.readouterr().out
 
     assert 2 == sum(result is not None for result in results)
     assert [("t", GapReason.SPEND_CAP)] == [gap[:2] for gap in books.gaps]
-    assert 0.2 == pytest.approx(engine.ledger.spent_today("p", ManualClock().wall()))
+    assert 200_000 == under_way.day_micros
+    assert "cap provider p per day" in logged
+    assert (1, 1) == (logged.count("spend_cap.near"), logged.count("spend_cap.reached"))
+
+
+async def test_without_a_store_nothing_is_paid_and_free_probes_run_on(tmp_path, capsys):
+    """Money that cannot be booked is not spent: a gap of ours; what costs nothing is sent."""
+    sent = []
+
+    async def count() -> dict:
+        sent.append(1)
+        return {"latency_s": 1.0, "cost_usd": 0.0}
+
+    path = tmp_path / "a.db"
+    with opened(path) as writer:
+        runner, books, *_ = build(count, writer)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            paid, free = await run(runner), await run(runner, "free")
+            other.execute("COMMIT")
+        after = await run(runner)
+    logged = capsys.readouterr().out
+
+    assert (None, "free", "t") == (paid, free.target_id, after.target_id)
+    assert 2 == len(sent)
+    assert [("t", GapReason.MISSED)] == [gap[:2] for gap in books.gaps]
+    assert "probe.not_sent" in logged
+    assert "locked" in logged
+
+
+async def test_a_slow_reservation_is_not_a_step_of_the_clock():
+    """A probe starts when its money is there, however long the disk took."""
+
+    class SlowDisk(Books):
+        async def reserve(self, *_: object) -> Decision:
+            clock.advance(60)
+            return Decision(refused_by=None, marks=())
+
+    runner, books, clock, *_ = build()
+    books.ledger = SlowDisk()
+    asked = clock.wall()
+    result = await run(runner)
+
+    assert (None, asked + 60) == (result.error, result.started_at)
 
 
 async def test_what_was_cancelled_at_shutdown_is_void_and_booked():

@@ -48,7 +48,7 @@ def specs() -> dict[str, TargetSpec]:
 def engine() -> Engine:
     """An engine over one pool of all three."""
     pool = PoolSpec(id="p", targets=TARGETS, slo=Objective(availability=0.9, latency_p95_s=30.0))
-    return Engine(specs(), [pool], {}, Policy())
+    return Engine(specs(), [pool], Policy())
 
 
 def outages(rng: Random) -> dict[str, list[tuple[float, float]]]:

@@ -22,7 +22,7 @@ from monitor.config.values import (
     parse_duration,
     parse_listen,
 )
-from monitor.core.spec import PROFILES, Objective, Policy, Profile
+from monitor.core.spec import PROFILES, Objective, Policy, Profile, SpendCap
 from monitor.errors import ConfigError, MonitorError, Problem
 from monitor.limits import CONFIG_BYTES_MAX, TARGETS_MAX
 from probes.model import ErrorClass
@@ -165,7 +165,7 @@ def test_the_smallest_configuration_has_every_default():
     assert (("127.0.0.1", 8720), Path("imgmon.db")) == (config.listen, config.store_path)
     assert ("auto", "info", "default") == (config.log_format, config.log_level, config.vantage)
     assert ((), ()) == (config.secrets, config.warnings)
-    assert config.providers["lab"].spend_cap_usd_per_day is None
+    assert [None] * 3 == [config.spend_cap, config.providers["lab"].spend_cap, spec.spend_cap]
 
 
 def test_everything_that_is_written_arrives():
@@ -187,6 +187,8 @@ def test_everything_that_is_written_arrives():
         [judging]
         down_after = 3
         dwell = "30s"
+        [spend_cap]
+        usd_per_month = 50
         [[providers]]
         id = "bfl"
         preset = "bfl"
@@ -207,6 +209,7 @@ def test_everything_that_is_written_arrives():
         interval = 60
         deadline = "59s"
         pools = ["p", "p"]
+        spend_cap = { usd_per_day = 0.5, usd_per_month = 9.5 }
         claim = { availability = 1, latency_p95 = "12s" }
         options = { output_format = "png" }
         [[pools]]
@@ -225,7 +228,10 @@ def test_everything_that_is_written_arrives():
         config.store_path, config.log_format, config.log_level,
     )  # fmt: skip
     assert Policy(windows={"10m": 600.0, "1h": 3600.0}, down_after=3, dwell_s=30.0) == config.policy
-    assert 2.0 == config.providers["bfl"].spend_cap_usd_per_day
+    assert (SpendCap(usd_per_month=50.0), SpendCap(usd_per_day=2.0)) == (
+        config.spend_cap, config.providers["bfl"].spend_cap,
+    )  # fmt: skip
+    assert SpendCap(usd_per_day=0.5, usd_per_month=9.5) == config.specs["a"].spend_cap
     assert ("https://api.eu.bfl.ai", ENVIRON["BFL_API_KEY"], (512, 256), "high", 1.0) == (
         target.base_url, target.api_key, target.size, target.quality, target.price_usd,
     )  # fmt: skip
@@ -405,8 +411,9 @@ def test_the_example_loads_and_costs_what_it_says():
         (86_400 / s.interval_s, round(s.price_usd * 86_400 / s.interval_s, 4)) for s in specs
     ]
     assert f"${cost_per_day(config):.2f} a day in all" in text
-    caps = [provider.spend_cap_usd_per_day for provider in config.providers.values()]
-    assert cost_per_day(config) < sum(cap for cap in caps if cap is not None)
+    caps = [p.spend_cap.usd_per_day for p in config.providers.values() if p.spend_cap]
+    assert cost_per_day(config) < config.spend_cap.usd_per_day < sum(caps)
+    assert 31 * cost_per_day(config) < config.spend_cap.usd_per_month
     assert {"gemini", "openai-images", "openai-chat", "bfl"} == {spec.format for spec in specs}
 
 
@@ -419,7 +426,7 @@ def test_what_is_shown_can_be_loaded_again():
     assert config.targets == again.targets
     assert config.specs == again.specs
     assert config.pools == again.pools
-    assert config.providers == again.providers
+    assert (config.providers, config.spend_cap) == (again.providers, again.spend_cap)
     assert (config.policy, config.listen) == (again.policy, again.listen)
     assert "read 2026-11-22" in show(config)
 
@@ -444,7 +451,7 @@ def test_the_schema_describes_the_file():
     assert ["id", "provider", "model", "interval"] == tables["TargetTable"]["required"]
     assert "anyOf" in tables["TargetTable"]["properties"]["interval"]
     sections = {"vantage", "server", "store", "log", "windows", "judging", "providers", "targets"}
-    assert sections | {"pools"} == set(schema["properties"])
+    assert sections | {"pools", "spend_cap"} == set(schema["properties"])
 
 
 def test_the_cost_of_a_day_counts_every_slot():

@@ -1,0 +1,106 @@
+"""
+Processes that spend and are killed: one warm parent forks them, each works until SIGKILL.
+
+Run as ``python -m tests.support.spenders STORE PORT ROUNDS SEED``. Every round two children reserve,
+ask the server at PORT to bill them, and settle, over one file without its lock, until each is
+killed at a moment drawn from the seed. Prints how many were killed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from http.client import HTTPConnection
+from itertools import count
+from pathlib import Path
+from random import Random
+
+from monitor.core.spec import ProviderSpec, SpendCap
+from monitor.core.spend import Caps, Claim, micros
+from monitor.store.writer import Writer
+from probes.model import ProbeResult
+from tests.support.builders import a_spec
+
+START = 1_795_820_000.0  # 2026-11-27 22:53:20Z: days end, and so does a month.
+ROUND_S = 900.0
+WAIT_S = 30.0  # Never reached when things work.
+CAPS = Caps(
+    overall=SpendCap(usd_per_day=12.0, usd_per_month=36.0),
+    providers={"acme": ProviderSpec(id="acme", spend_cap=SpendCap(usd_per_day=8.0))},
+    targets={
+        "dear": a_spec("dear", price_usd=0.24, spend_cap=SpendCap(usd_per_day=6.0)),
+        "cheap": a_spec("cheap", price_usd=0.039, spend_cap=SpendCap(usd_per_month=3.5)),
+        "other": a_spec("other", provider="lab", price_usd=0.134),
+    },
+)
+TARGETS = tuple(CAPS.targets)
+
+
+def spend(path: Path, port: int, name: str, at: float, ready: int) -> None:
+    """Reserve, be billed, settle; for ever."""
+    rng = Random(name)
+    writer = Writer(path)
+    writer.start()
+    os.write(ready, b"r")
+    for number in count():
+        spec = CAPS.targets[rng.choice(TARGETS)]
+        claim = Claim(
+            probe_id=f"{name}-{number}", target_id=spec.id, provider=spec.provider,
+            micros=micros(spec.price_usd), at=at + number / 1000, caps=CAPS.of(spec.id),
+        )  # fmt: skip
+        if writer.reserve(claim).result(WAIT_S).refused_by is not None:
+            continue
+        http = HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
+        http.request("POST", f"/{claim.probe_id}/{claim.micros}")
+        billed = int(http.getresponse().read())
+        http.close()
+        writer.submit_probe(
+            ProbeResult(
+                probe_id=claim.probe_id, target_id=spec.id, started_at=claim.at, duration_s=1.0,
+                latency_s=1.0, cost_usd=billed / 1e6,
+            ),
+            spec.provider,
+            "here",
+        )  # fmt: skip
+        if rng.random() < 0.7:
+            writer.flush(WAIT_S)
+
+
+def fork(path: Path, port: int, name: str, at: float, ready: int) -> int:
+    """Start one spender; return its process id."""
+    child = os.fork()
+    if child == 0:
+        try:
+            spend(path, port, name, at, ready)
+        finally:
+            os._exit(1)  # It only ever ends by being killed.
+    return child
+
+
+def main(path: Path, port: int, rounds: int, seed: int) -> int:
+    """Kill two spenders a round; return how many were killed while they worked."""
+    rng = Random(seed)
+    killed = 0
+    for number in range(rounds):
+        read, ready = os.pipe()
+        at = START + number * ROUND_S
+        children = [fork(path, port, f"{number}{who}", at, ready) for who in "ab"]
+        os.close(ready)
+        # Mostly while both spend; sometimes while they still open the file.
+        if rng.random() < 0.9:
+            for _ in children:
+                os.read(read, 1)
+        for child in children:
+            time.sleep(rng.uniform(0.0, 0.04))  # The moment of death, drawn, waits for nothing.
+            os.kill(child, signal.SIGKILL)
+        for child in children:
+            killed += os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+        os.close(read)
+    return killed
+
+
+if __name__ == "__main__":
+    store, port_text, rounds_text, seed_text = sys.argv[1:]
+    sys.stdout.write(f"{main(Path(store), int(port_text), int(rounds_text), int(seed_text))}\n")
