@@ -103,7 +103,7 @@ def check(_: list[str]) -> int:
             [PYTHON, "-m", "coverage", "report", *data, "--fail-under=95"],
             [
                 PYTHON, "-m", "coverage", "report", *data, "--fail-under=100",
-                "--include=monitor/core/*,probes/classify*,probes/retry.py,probes/formats/*",
+                "--include=monitor/core/*,probes/classify.py,probes/complaint.py,probes/retry.py,probes/formats/*",
             ],
         ],
     }  # fmt: skip
