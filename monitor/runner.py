@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -47,6 +47,7 @@ log = structlog.get_logger("imgmon.runner")
 
 # A block of the harmless canary is void; this many in a row is worth a word.
 _POLICY_BLOCKS_WARN = 3
+_OWN_IDS = frozenset({"probe_id", "target_id"})
 
 
 class Ledger(Protocol):
@@ -259,13 +260,13 @@ class Runner:
         return None
 
     def _finish(self, result: ProbeResult, spec: TargetSpec) -> None:
-        result = replace(
-            result,
-            detail=self._redact(result.detail),
-            body_head=self._redact(result.body_head) if result.body_head else None,
-            code=self._redact(result.code) if result.code else None,
-            finish_reason=self._redact(result.finish_reason) if result.finish_reason else None,
-        )
+        # Every text but our own ids: a provider may echo a key anywhere, its request id included.
+        clean: dict[str, Any] = {
+            field.name: self._redact(text)
+            for field in fields(result)
+            if type(text := getattr(result, field.name)) is str and field.name not in _OWN_IDS
+        }
+        result = replace(result, **clean)
         self._store.probe(result, spec.provider)
         self._engine.accept(result)
         self._on_result()

@@ -164,4 +164,13 @@ class Redactor:
         for form in self._forms:
             if form in text:
                 text = text.replace(form, MASK)
+        text = self._without_cut_secret(text)
         return _SHAPES.sub(lambda found: (found["keep"] or "") + MASK, text)
+
+    def _without_cut_secret(self, text: str) -> str:
+        """Return *text* without a secret's beginning at its end: texts are bounded before."""
+        for form in self._forms:
+            at = text.rfind(form[:REDACT_CHARS_MIN], max(0, len(text) - len(form)))
+            if at >= 0 and form.startswith(text[at:]):
+                return text[:at] + MASK
+        return text

@@ -3,20 +3,51 @@
 from __future__ import annotations
 
 import json
+import logging
+from base64 import b64encode
 from collections.abc import Iterator
+from io import StringIO
 
 import pytest
+import structlog
 
 from monitor.api import encode
 from monitor.clock import SystemClock
+from monitor.config import parse
 from monitor.errors import MonitorError
+from monitor.logs import configure
+from monitor.secrets import Redactor
 from probes.model import ErrorClass, Outcome, ProbeReason
 from probes.simulator.faults import Fault, FaultKind
 from probes.simulator.plans import calm_plan
 from probes.simulator.server import SimulatorServer
 from tests.support.daemon import KEY, client, configuration, finished, running, until
+from tests.support.pictures import encoded, flat
+from tests.support.wire_server import answering, response, serving
 
 pytestmark = pytest.mark.anyio
+ECHOING = """
+[store]
+path = "{store}"
+
+[[providers]]
+id = "google"
+format = "gemini"
+base_url = "{base_url}"
+api_key = {{ env = "KEY" }}
+
+[[targets]]
+id = "t"
+provider = "google"
+model = "m"
+size = "512x512"
+price_usd = 0.01
+interval = "7d"
+pools = ["p"]
+
+[[pools]]
+id = "p"
+"""
 
 
 @pytest.fixture
@@ -24,6 +55,19 @@ def simulator() -> Iterator[SimulatorServer]:
     """Every provider, healthy and quick."""
     with SimulatorServer(calm_plan(), SystemClock()) as server:
         yield server
+
+
+@pytest.fixture
+def fresh_logging() -> Iterator[None]:
+    """Logging as it was before, after a test that configures it."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.reset_defaults()
 
 
 async def test_a_started_daemon_knows_every_target_before_its_first_slot(simulator, tmp_path):
@@ -167,28 +211,58 @@ async def test_two_daemons_never_share_a_database(simulator, tmp_path):
                 pass
 
 
-async def test_a_key_that_a_provider_echoes_shows_nowhere(simulator, tmp_path, capsys):
-    """A key in an error message reaches neither store, API, metrics nor log."""
-    config = configuration(simulator, tmp_path / "a.db")
-    simulator.set_fault("gemini", Fault(kind=FaultKind.AUTH))
-    async with running(config) as daemon, client(daemon) as http:
-        await until(lambda: finished(daemon) == 2)
-        daemon.tick()
-        texts = [
-            (await http.get(path)).text
-            for path in (
-                "/v1/targets",
-                "/v1/targets/flash",
-                "/v1/targets/flash/results",
-                "/v1/pools/image/priority",
-                "/metrics",
-            )
-        ]
+ECHOES = (
+    # A refusal, a page that is not the format, and a good picture: the key in every field we keep.
+    (401, {"x-request-id": f"req-{KEY}"},
+     {"error": {"message": f"Incorrect key: {KEY}", "type": f"t-{KEY}", "code": f"c-{KEY}"}}),
+    (200, {"content-type": "text/html"}, f"<html>your key is {KEY}</html>"),
+    (200, {"x-request-id": KEY},
+     {"modelVersion": f"m-{KEY}", "responseId": f"r-{KEY}", "promptFeedback": {},
+      "candidates": [{"finishReason": f"F-{KEY}", "finishMessage": f"because {KEY}"}]}),
+    (200, {}, {
+        "modelVersion": f"m-{KEY}", "responseId": f"r-{KEY}",
+        "candidates": [{"finishReason": f"F-{KEY}", "content": {"parts": [{"inlineData": {
+            "mimeType": "image/png", "data": b64encode(encoded(flat((255, 0, 0), (512, 512)))).decode(),
+        }}]}}],
+    }),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("echo", ECHOES, ids=["refusal", "page", "empty", "picture"])
+async def test_a_key_that_a_provider_echoes_shows_nowhere(tmp_path, echo, fresh_logging):
+    """A key in any field of an answer reaches neither store, API, metrics nor log."""
+    status, headers, document = echo
+    body = document if isinstance(document, str) else json.dumps(document)
+    log_lines = StringIO()
+    async with serving(answering(response(body.encode(), status, headers))) as server:
+        config = parse(
+            ECHOING.format(store=tmp_path / "a.db", base_url=server.base_url), {"KEY": KEY}, "test"
+        )
+        configure("json", "debug", Redactor(config.secrets), log_lines)
+        async with running(config) as daemon, client(daemon) as http:
+            # Drawn colours differ; the first canary of red is a good picture, the others are not.
+            for _ in range(12):
+                await daemon.runner.run("t", reason=ProbeReason.SCHEDULED)
+            daemon.tick()
+            assert daemon.writer.flush(5)
+            shown = [
+                (await http.get(path)).text
+                for path in (
+                    "/v1/targets",
+                    "/v1/targets/t",
+                    "/v1/targets/t/results",
+                    "/v1/pools/p/priority",
+                    "/metrics",
+                )
+            ]
+        sent = {value for request in server.requests for value in request.headers.values()}
     files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
 
+    assert KEY in sent
+    assert "***" in log_lines.getvalue()
+    assert KEY not in log_lines.getvalue()
     assert KEY.encode() not in files
-    assert not any(KEY in text for text in texts)
-    assert KEY not in "".join(capsys.readouterr())
+    assert not any(KEY in text for text in shown)
 
 
 async def test_bodies_validate_and_answer_304_until_something_was_measured(simulator, tmp_path):

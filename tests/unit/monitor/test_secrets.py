@@ -193,3 +193,17 @@ def test_keys_nobody_told_us_of_are_known_by_shape(text, shown):
 def test_prose_is_left_alone(text):
     """Words about keys are no keys."""
     assert text == Redactor([])(text)
+
+
+@pytest.mark.parametrize("kept", range(6, 25))
+def test_a_secret_that_a_text_was_cut_in_leaves_no_beginning(kept):
+    """Texts are bounded before they are redacted, so a key may end where the text does."""
+    key = "qzvk-0123456789-abcdefghi"
+    text = "the provider said: " + key[:kept]
+
+    assert "the provider said: ***" == Redactor([key])(text)
+
+
+def test_an_ending_that_only_resembles_a_secret_stays():
+    """Fewer than six characters in common with a key are ordinary words."""
+    assert "ends in qzvk-" == Redactor(["qzvk-0123456789"])("ends in qzvk-")
