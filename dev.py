@@ -121,6 +121,8 @@ def lock(_: list[str]) -> int:
     command = [
         "uv", "pip", "compile", "pyproject.toml", "--universal", "--python-version", "3.11",
         "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "--quiet",
+        # pip looks for a newer release of "name[extra]" where only "name" is pinned, and stops.
+        "--no-strip-extras",
     ]  # fmt: skip
     return run([*command, "--upgrade", "--output-file", LOCK]) or run(
         # Constrained by the first, so that the tests run what the daemon runs.

@@ -6,9 +6,11 @@ import subprocess
 import sys
 import venv
 import zipfile
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from monitor.version import __version__
 
@@ -70,6 +72,34 @@ def test_the_locks_are_hashed_and_name_no_registry():
         assert pins
         assert all(line.rstrip().endswith("\\") for line in pins)
         assert "://" not in text
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "tests/requirements.lock"])
+def test_what_is_asked_for_with_an_extra_is_pinned_with_it(lock):
+    """Where "name" is pinned and "name[extra]" asked for, pip stops at the next release of it."""
+    lines = (ROOT / lock).read_text().splitlines()
+    pins = [Requirement(line.rstrip(" \\")) for line in lines if line and line[0] != " "]
+    pinned = {pin.name: pin.extras for pin in pins}
+    asked = [
+        (pin.name, wanted.name, wanted.extras)
+        for pin in pins
+        for wanted in map(Requirement, installed_requires(pin.name))
+        if wanted.extras
+        and wanted.name in pinned
+        and any(
+            not wanted.marker or wanted.marker.evaluate({"extra": e}) for e in ("", *pin.extras)
+        )
+    ]
+
+    assert [] == [(by, name, more) for by, name, more in asked if not more <= pinned[name]]
+
+
+def installed_requires(name: str) -> list[str]:
+    """What the installed distribution *name* asks for; nothing where this platform has it not."""
+    try:
+        return requires(name) or []
+    except PackageNotFoundError:
+        return []
 
 
 def test_the_daemons_lock_is_part_of_the_tests_lock():

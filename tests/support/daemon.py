@@ -21,6 +21,10 @@ PROVIDERS = """
 [store]
 path = "{store}"
 
+# Which target is known first is chance; the dwell time would keep that order for two minutes.
+[judging]
+dwell = "1ms"
+
 [[providers]]
 id = "google"
 preset = "google-gemini"
