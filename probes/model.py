@@ -2,7 +2,8 @@
 The shared vocabulary: targets, canaries, sends and replies, error classes, probe results.
 
 Standard library only; knows no HTTP client, schedule, objective, database or metric. The table of
-blame is in :mod:`probes.blame`; its names are given on from here, the one place to import from.
+blame is in :mod:`probes.blame`, limits on requests are in :mod:`probes.quota`; their names are given
+on from here, the one place to import from.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from probes.blame import ERROR_TABLE, Effect, ErrorClass, ErrorRow, Outcome
+from probes.quota import Limit, LimitPeriod
 
 __all__ = [
     "ERROR_TABLE",
+    "Alive",
     "Canary",
     "Colour",
     "Effect",
@@ -25,7 +28,11 @@ __all__ = [
     "ErrorRow",
     "Exchange",
     "Format",
+    "FreeCall",
     "ImageFacts",
+    "Limit",
+    "LimitPeriod",
+    "LivenessFormat",
     "Outcome",
     "Phase",
     "Picture",
@@ -195,6 +202,25 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alive:
+    """
+    What a free call returns when the provider answers it.
+
+    Attributes:
+        detail: One short sentence for people.
+        shutdown_on: ISO day from which the model will be gone, where the answer tells one.
+        balance_usd: Money left on the account, where the answer tells it.
+        limits: On requests, where the answer tells them.
+    """
+
+    detail: str = ""
+    shutdown_on: str | None = None
+    balance_usd: float | None = None
+    limits: tuple[Limit, ...] = ()
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
     """
     What a finished exchange returns: the image bytes and what the answer said of them.
@@ -206,6 +232,7 @@ class Picture:
         finish_reason: Raw, as the provider spells it.
         request_id: The provider's id for support requests.
         server_s: Seconds the provider says it worked.
+        limits: On requests, where the answer tells them.
     """
 
     data: bytes = field(repr=False)
@@ -214,9 +241,11 @@ class Picture:
     finish_reason: str | None = None
     request_id: str | None = None
     server_s: float | None = None
+    limits: tuple[Limit, ...] = ()
 
 
 Exchange = Generator[Send, Reply, Picture]
+FreeCall = Generator[Send, Reply, Alive]
 
 
 class Format(Protocol):
@@ -236,6 +265,15 @@ class Format(Protocol):
         ...
 
 
+@runtime_checkable
+class LivenessFormat(Format, Protocol):
+    """A wire format with an authenticated call that costs nothing."""
+
+    def liveness(self, target: Target) -> FreeCall:
+        """Yield each request, be sent its reply, return what it told or raise Refused."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """
@@ -250,6 +288,7 @@ class Verdict:
         phase: Where a timeout or connection failure struck.
         body_head: First bytes of a reply that is not the format, for the log; redact first.
         cost_usd: Billed amount where the reply tells it, although there is no picture.
+        limits: On requests, where the reply tells them.
     """
 
     error: ErrorClass
@@ -262,6 +301,7 @@ class Verdict:
     body_head: str | None = None
     request_id: str | None = None
     cost_usd: float | None = None
+    limits: tuple[Limit, ...] = ()
 
 
 class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error of ours
@@ -301,6 +341,8 @@ class ProbeResult:
         phases: Seconds spent in each phase that happened.
         cost_usd: Billed amount if told, else the list price if it may have been billed, else 0.
         reused: Whether it ran on a connection that was already open.
+        shutdown_on, balance_usd: As in :class:`Alive`; None for other kinds.
+        limits: On requests, where an answer told them.
     """
 
     probe_id: str
@@ -328,6 +370,9 @@ class ProbeResult:
     server_s: float | None = None
     http_version: str | None = None
     reused: bool = False
+    shutdown_on: str | None = None
+    balance_usd: float | None = None
+    limits: tuple[Limit, ...] = ()
 
     def __post_init__(self) -> None:
         assert (self.latency_s is None) == (self.error is not None)

@@ -30,13 +30,30 @@ def _add_ledger(connection: Connection) -> None:
     )
 
 
+def _add_what_free_calls_tell(connection: Connection) -> None:
+    _add_columns(connection, "probes", "shutdown_on", "balance_usd", "limits")
+
+
+def _add_columns(connection: Connection, table: str, *names: str) -> None:
+    """Add columns that may be null, unless the table was made with them."""
+    there = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table})")}
+    for name in names:
+        if name not in there:
+            kind = SQLModel.metadata.tables[table].columns[name].type.compile(connection.dialect)
+            connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
+
+
 def _create_tables(connection: Connection, *names: str) -> None:
     tables_made = [SQLModel.metadata.tables[name] for name in names]
     SQLModel.metadata.create_all(connection, tables_made)
 
 
 # Step n leads from version n to n + 1; a step that was released is never changed.
-STEPS: Final[tuple[Callable[[Connection], None], ...]] = (_create, _add_ledger)
+STEPS: Final[tuple[Callable[[Connection], None], ...]] = (
+    _create,
+    _add_ledger,
+    _add_what_free_calls_tell,
+)
 
 
 def schema_version(connection: Connection, path: Path) -> int:

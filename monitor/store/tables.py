@@ -15,8 +15,9 @@ from sqlmodel import Field, SQLModel
 
 from monitor.core.snapshot import GapReason, Order, Place
 from monitor.core.spec import PoolSpec, Profile
-from probes.model import ErrorClass, ImageFacts, Phase, ProbeKind, ProbeReason, ProbeResult
+from probes.model import ErrorClass, ImageFacts, Limit, Phase, ProbeKind, ProbeReason, ProbeResult
 
+_LIMITS: Final = TypeAdapter(tuple[Limit, ...])
 _PLACES: Final = TypeAdapter(tuple[Place, ...], config=ConfigDict(ser_json_inf_nan="constants"))
 
 
@@ -60,6 +61,9 @@ class ProbeRow(SQLModel, table=True):
     server_s: float | None
     http_version: str | None
     reused: bool
+    shutdown_on: str | None = None
+    balance_usd: float | None = None
+    limits: str | None = None  # JSON list of what the answer told of request limits.
 
 
 class GapRow(SQLModel, table=True):
@@ -173,6 +177,9 @@ def probe_values(result: ProbeResult, provider: str, vantage: str) -> dict[str, 
         "server_s": result.server_s,
         "http_version": result.http_version,
         "reused": result.reused,
+        "shutdown_on": result.shutdown_on,
+        "balance_usd": result.balance_usd,
+        "limits": _LIMITS.dump_json(result.limits).decode() if result.limits else None,
     }
     return {key: _storable(v) if isinstance(v, str) else v for key, v in values.items()}
 
@@ -205,6 +212,9 @@ def probe_result(row: ProbeRow) -> ProbeResult:
         server_s=row.server_s,
         http_version=row.http_version,
         reused=row.reused,
+        shutdown_on=row.shutdown_on,
+        balance_usd=row.balance_usd,
+        limits=_LIMITS.validate_json(row.limits) if row.limits else (),
     )
 
 

@@ -20,7 +20,7 @@ from monitor.limits import WRITE_BATCH_MAX
 from monitor.store.lock import StoreLock
 from monitor.store.reader import Reader
 from monitor.store.writer import Writer
-from probes.model import ProbeResult
+from probes.model import Limit, LimitPeriod, ProbeResult
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 30.0  # Never reached when things work.
@@ -106,7 +106,7 @@ def test_a_fresh_file_has_a_log_ahead_and_a_version(writer, path):
     """The journal mode is read back; the file says which schema it has and who made it."""
     with closing(sqlite3.connect(path)) as raw:
         assert ("wal",) == raw.execute("PRAGMA journal_mode").fetchone()
-        assert (2,) == raw.execute("PRAGMA user_version").fetchone()
+        assert (3,) == raw.execute("PRAGMA user_version").fetchone()
         ((made_by,),) = raw.execute("SELECT value FROM meta WHERE key = 'created_by'")
     assert made_by.startswith("imgmon ")
 
@@ -307,10 +307,31 @@ def test_a_newer_file_is_left_alone(path):
         raw.commit()
     before = path.read_bytes()
 
-    with pytest.raises(StoreError, match="schema version 99, this imgmon knows 2; run the newer"):
+    with pytest.raises(StoreError, match="schema version 99, this imgmon knows 3; run the newer"):
         Writer(path).start()
 
     assert before == path.read_bytes()
+
+
+def test_a_file_of_a_version_with_fewer_columns_is_upgraded(path, writer):
+    """Its rows stay, and what was not asked then reads as not told."""
+    submit(writer, 1)
+    writer.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        for column in ("shutdown_on", "balance_usd", "limits"):
+            raw.execute(f"ALTER TABLE probes DROP COLUMN {column}")
+        raw.execute("PRAGMA user_version = 2")
+
+    upgraded = Writer(path)
+    upgraded.start()
+    told = Limit(period=LimitPeriod.DAY, requests=20)
+    upgraded.submit_probe(a_result(2, limits=(told,), shutdown_on="2026-12-01"), "lab", "here")
+    upgraded.close()
+    with closing(Reader(path)) as reader:
+        old, new = reader.replay(0.0)
+
+    assert ((), None) == (old.limits, old.shutdown_on)
+    assert ((told,), "2026-12-01") == (new.limits, new.shutdown_on)
 
 
 def test_another_programs_database_is_left_alone(path):

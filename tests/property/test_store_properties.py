@@ -21,6 +21,8 @@ from monitor.store.writer import Writer
 from probes.model import (
     ErrorClass,
     ImageFacts,
+    Limit,
+    LimitPeriod,
     Phase,
     ProbeKind,
     ProbeReason,
@@ -42,6 +44,15 @@ images = st.builds(
     size_bytes=st.integers(0, 10**9),
     sha256=st.text("0123456789abcdef", min_size=64, max_size=64),
     dominant_rgb=st.tuples(*[st.integers(0, 255)] * 3),
+)
+
+
+limits = st.builds(
+    Limit,
+    period=st.sampled_from(LimitPeriod),
+    requests=st.none() | st.integers(0, 10**9),
+    remaining=st.none() | st.integers(0, 10**9),
+    resets_at=st.none() | times,
 )
 
 
@@ -75,6 +86,9 @@ def results(draw):
         server_s=draw(st.none() | seconds),
         http_version=draw(optional),
         reused=draw(st.booleans()),
+        shutdown_on=draw(optional),
+        balance_usd=draw(st.none() | st.floats(0, 1e6)),
+        limits=draw(st.lists(limits, max_size=2).map(tuple)),
     )  # fmt: skip
 
 
@@ -127,6 +141,8 @@ def test_a_row_holds_every_field():
         finish_reason="f", retry_at=4.0, http_status=500, failed_phase=Phase.BODY, body_head="b",
         phases={Phase.DNS: 0.5}, cost_usd=0.1, received_bytes=9, image=image, model_version="m",
         request_id="r", server_s=0.2, http_version="HTTP/2", reused=True,
+        shutdown_on="2026-12-01", balance_usd=1.5,
+        limits=(Limit(period=LimitPeriod.DAY, requests=20, remaining=0, resets_at=5.0),),
     )  # fmt: skip
     bare = ProbeResult(probe_id="", target_id="", started_at=0.0, duration_s=0.0, latency_s=1.0)
     same = [f for f in ProbeResult.__slots__ if getattr(full, f) == getattr(bare, f)]
