@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import count
 from ssl import SSLContext
 from typing import Final
@@ -27,11 +28,10 @@ from probes.downloads import (
 )
 from probes.image import BadPicture, RecentPictures, inspect
 from probes.model import (
+    Alive,
     Canary,
-    ErrorClass,
-    Exchange,
     Format,
-    ImageFacts,
+    LivenessFormat,
     Phase,
     Picture,
     ProbeKind,
@@ -43,10 +43,11 @@ from probes.model import (
     Target,
     Verdict,
 )
+from probes.run import Label, Run, result_of
 from probes.sockets import Clock, ResolvingBackend, Timeline, timeline_now
+from probes.steps import Found, advance, begin
 from probes.transport import (
     BASE_HEADERS,
-    ByteCount,
     PoolTransport,
     bare_client,
     decoded,
@@ -57,33 +58,25 @@ from probes.transport import (
 
 # Polls per exchange: a deadline of 300 s at the 0.5 s default is 600.
 SENDS_MAX: Final = 2000
-DETAIL_CHARS: Final = 200
-BODY_HEAD_CHARS: Final = 300
 # JSON and base64 of a body this long take under a millisecond; a longer one would stall the loop
 # for everybody's timings, so it is read in a thread.
 INLINE_BYTES_MAX: Final = 64 * 1024
+# A front end answers a free call at once; one that takes longer is in trouble.
+FREE_CALL_S_MAX: Final = 15.0
 
 
-@dataclass(slots=True)
-class _Run:
-    """What one probe has seen so far."""
+@dataclass(slots=True, kw_only=True)
+class _Wired(Run):
+    """A run with the clients that it sends with."""
 
-    target: Target
-    timeline: Timeline
     api: httpx.AsyncClient
     links: httpx.AsyncClient
     deadline: float  # On the event loop's clock.
-    count: ByteCount = field(default_factory=ByteCount)
-    status: int | None = None  # Of the latest request; None while it is unanswered.
-    http_version: str | None = None
-    is_accepted: bool = False  # Something was answered 2xx: the work may be billed.
-    last_byte_at: float | None = None
-    facts: ImageFacts | None = None
 
 
 class Driver:
     """
-    Sends canaries. One driver serves any number of probes at once, on one event loop.
+    Sends canaries and free calls. One driver serves any number of probes at once, on one event loop.
 
     Environment variables (proxies, netrc) are not read, or a canary would measure something else
     than the configuration says.
@@ -142,21 +135,53 @@ class Driver:
         Send *canary* to *target* in the wire format *fmt* and return what came of it.
 
         A provider's trouble is a value, never an exception; a fault inside *fmt* is
-        ``monitor_fault`` with the exception's type as detail, for the caller to log. A
-        ``liveness`` probe may return any bytes: they are not looked at, and it costs nothing.
+        ``monitor_fault`` with the exception's type as detail, for the caller to log.
         """
+        assert kind is not ProbeKind.LIVENESS, "a free call is no generation"
+
+        async def draw(run: _Wired) -> None:
+            picture = await self._play(run, fmt, lambda: fmt.exchange(target, canary), Picture)
+            run.found = picture
+            await self._verify(run, canary, picture)
+
+        label = Label(probe_id=probe_id, kind=kind, reason=reason, slot_s=slot_s)
+        return await self._attempt(target, draw, label)
+
+    async def liveness(
+        self,
+        target: Target,
+        fmt: LivenessFormat,
+        *,
+        probe_id: str,
+        reason: ProbeReason = ProbeReason.SCHEDULED,
+        slot_s: float = 0.0,
+    ) -> ProbeResult:
+        """
+        Make the free call of *fmt* for *target* and return what came of it; it costs nothing.
+
+        Troubles are those of :meth:`probe`. The deadline is the target's, at most 15 s.
+        """
+
+        async def call(run: _Wired) -> None:
+            run.found = await self._play(run, fmt, lambda: fmt.liveness(target), Alive)
+
+        label = Label(probe_id=probe_id, kind=ProbeKind.LIVENESS, reason=reason, slot_s=slot_s)
+        within = replace(target, deadline_s=min(target.deadline_s, FREE_CALL_S_MAX))
+        return await self._attempt(within, call, label)
+
+    async def _attempt(
+        self, target: Target, work: Callable[[_Wired], Awaitable[None]], label: Label
+    ) -> ProbeResult:
+        """Do *work*, which raises Refused or fills its run, and return the result under *label*."""
         started_at, started = self._clock.wall(), self._clock.monotonic()
         timeline = Timeline(self._clock)
-        picture: Picture | None = None
         verdict: Verdict | None = None
         token = timeline_now.set(timeline)
         try:
             async with AsyncExitStack() as stack:
                 run = await self._start(target, timeline, stack)
                 try:
-                    picture = await self._play(run, canary, fmt)
-                    if kind is not ProbeKind.LIVENESS:
-                        await self._verify(run, canary, picture)
+                    await work(run)
                 except Refused as refused:
                     verdict = refused.verdict
                     if isinstance(refused, BadPicture):
@@ -164,12 +189,10 @@ class Driver:
         finally:
             timeline.leave()
             timeline_now.reset(token)
-        return _result(
-            run, picture, verdict, probe_id=probe_id, kind=kind, reason=reason, slot_s=slot_s,
-            started_at=started_at, started=started, ended=self._clock.monotonic(),
-        )  # fmt: skip
+        ended = self._clock.monotonic()
+        return result_of(run, verdict, label, started_at=started_at, started=started, ended=ended)
 
-    async def _start(self, target: Target, timeline: Timeline, stack: AsyncExitStack) -> _Run:
+    async def _start(self, target: Target, timeline: Timeline, stack: AsyncExitStack) -> _Wired:
         """Return a run with its clients, closed with *stack* unless they are shared."""
         api = links = self._shared
         if api is None:
@@ -179,36 +202,42 @@ class Driver:
             backend = ResolvingBackend(check_address) if is_checked else ResolvingBackend()
             links = await stack.enter_async_context(bare_client(self._pool(backend)))
         deadline = asyncio.get_running_loop().time() + target.deadline_s
-        return _Run(target, timeline, api, links, deadline)
+        return _Wired(target=target, timeline=timeline, api=api, links=links, deadline=deadline)
 
     def _pool(self, backend: ResolvingBackend) -> httpx.AsyncBaseTransport:
         return PoolTransport(self._ssl_context, backend, self._proxy)
 
-    async def _play(self, run: _Run, canary: Canary, fmt: Format) -> Picture:
-        """Play the exchange to its end; raises Refused."""
-        exchange = _begin(fmt, run.target, canary)
+    async def _play(
+        self,
+        run: _Wired,
+        fmt: Format,
+        make: Callable[[], Generator[Send, Reply, Found]],
+        wanted: type[Found],
+    ) -> Found:
+        """Play what *make* gives to its end; raises Refused."""
+        steps = begin(fmt, make)
         try:
-            step = _advance(fmt, exchange, None)
+            step = advance(fmt, steps, None, wanted)
             for sent in count():
-                if isinstance(step, Picture):
+                if not isinstance(step, Send):
                     return step
                 if sent == SENDS_MAX:
                     break
                 reply = await self._answer(run, step)
                 if len(reply.body) <= INLINE_BYTES_MAX:
-                    step = _advance(fmt, exchange, reply)
+                    step = advance(fmt, steps, reply, wanted)
                 else:
                     # Outside the deadline: time in here is ours, not the provider's.
                     run.timeline.enter(Phase.DECODE)
-                    step = await asyncio.to_thread(_advance, fmt, exchange, reply)
+                    step = await asyncio.to_thread(advance, fmt, steps, reply, wanted)
                     run.timeline.leave()
         finally:
             # A thread may still be inside after a cancellation; a plug-in may refuse to stop.
             with suppress(ValueError, RuntimeError):
-                exchange.close()
+                steps.close()
         raise off_protocol(f"no result after {SENDS_MAX} requests")
 
-    async def _answer(self, run: _Run, send: Send) -> Reply:
+    async def _answer(self, run: _Wired, send: Send) -> Reply:
         """Send one step's request and return its reply; raises Refused."""
         timeline = run.timeline
         if send.phase in {Phase.QUEUE, Phase.DOWNLOAD}:
@@ -240,7 +269,7 @@ class Driver:
             request=send,
         )
 
-    async def _call(self, run: _Run, send: Send) -> tuple[httpx.Response, float, bytes]:
+    async def _call(self, run: _Wired, send: Send) -> tuple[httpx.Response, float, bytes]:
         """Send an API request, with its credentials, to a configured host only."""
         url = parsed(send.url)
         check_api_url(url, run.target)
@@ -254,7 +283,7 @@ class Driver:
         request = httpx.Request(send.method, url, headers=headers, content=body)
         return await self._fetch(run, run.api, request)
 
-    async def _download(self, run: _Run, send: Send) -> tuple[httpx.Response, float, bytes]:
+    async def _download(self, run: _Wired, send: Send) -> tuple[httpx.Response, float, bytes]:
         """Fetch a result link without credentials, every hop checked anew."""
         url: httpx.URL | None = parsed(send.url)
         for _ in range(REDIRECTS_MAX + 1):
@@ -268,7 +297,7 @@ class Driver:
         raise off_protocol(f"result link redirects more than {REDIRECTS_MAX} times")
 
     async def _fetch(
-        self, run: _Run, client: httpx.AsyncClient, request: httpx.Request
+        self, run: _Wired, client: httpx.AsyncClient, request: httpx.Request
     ) -> tuple[httpx.Response, float, bytes]:
         """Send exactly one request; return the response, when it came, and its raw body."""
         request.extensions["trace"] = run.timeline.trace
@@ -282,7 +311,7 @@ class Driver:
         finally:
             await response.aclose()
 
-    async def _verify(self, run: _Run, canary: Canary, picture: Picture) -> None:
+    async def _verify(self, run: _Wired, canary: Canary, picture: Picture) -> None:
         """Raise BadPicture unless it is the picture that was asked for."""
         run.timeline.enter(Phase.DECODE)
         run.facts = await asyncio.to_thread(
@@ -290,102 +319,3 @@ class Driver:
         )
         if self._recent.is_repeat(run.target.id, run.facts.sha256, canary.prompt):
             raise BadPicture("the same bytes already answered another prompt", run.facts)
-
-
-def _begin(fmt: Format, target: Target, canary: Canary) -> Exchange:
-    try:
-        return fmt.exchange(target, canary)
-    except Exception as error:
-        raise _format_fault(fmt, type(error).__name__) from error
-
-
-def _advance(fmt: Format, exchange: Exchange, reply: Reply | None) -> Send | Picture:
-    """Give the wire format its reply; return what it wants next, or the picture."""
-    step: object
-    try:
-        step = next(exchange) if reply is None else exchange.send(reply)
-    except StopIteration as stop:
-        step = stop.value
-    except Refused:
-        raise
-    except Exception as error:
-        # A fault in a format or plug-in stops this probe, not the daemon. Its message may quote
-        # the reply or the key, so only the type is kept.
-        raise _format_fault(fmt, type(error).__name__) from error
-    if isinstance(step, Send) or (isinstance(step, Picture) and isinstance(step.data, bytes)):
-        return step
-    raise _format_fault(fmt, f"neither a send nor a picture but {type(step).__name__}")
-
-
-def _format_fault(fmt: Format, what: str) -> Refused:
-    detail = f"{what} in wire format {fmt.name!r}"
-    return Refused(Verdict(error=ErrorClass.MONITOR_FAULT, detail=detail))
-
-
-def _result(
-    run: _Run,
-    picture: Picture | None,
-    verdict: Verdict | None,
-    *,
-    probe_id: str,
-    kind: ProbeKind,
-    reason: ProbeReason,
-    slot_s: float,
-    started_at: float,
-    started: float,
-    ended: float,
-) -> ProbeResult:
-    """Put together what the exchange told; *verdict* is None when the picture is good."""
-    told = verdict or Verdict(error=ErrorClass.MONITOR_FAULT)  # Its class is unread when good.
-    shown = picture or Picture(data=b"")
-    timeline = run.timeline
-    # Transports without trace events (replays) have no first byte; the start stands in for it.
-    begun = started if timeline.first_sent_at is None else timeline.first_sent_at
-    latency_s = max(0.0, (run.last_byte_at or started) - begun)
-    return ProbeResult(
-        probe_id=probe_id,
-        target_id=run.target.id,
-        started_at=started_at,
-        duration_s=max(0.0, ended - started),
-        latency_s=None if verdict else latency_s,
-        error=verdict.error if verdict else None,
-        kind=kind,
-        reason=reason,
-        slot_s=slot_s,
-        detail=told.detail[:DETAIL_CHARS],
-        code=told.code,
-        finish_reason=shown.finish_reason or told.finish_reason,
-        retry_at=told.retry_at,
-        http_status=run.status if told.http_status is None else told.http_status,
-        failed_phase=told.phase,
-        body_head=told.body_head[:BODY_HEAD_CHARS] if told.body_head else None,
-        phases=timeline.seconds,
-        cost_usd=_cost(run, kind, picture, verdict),
-        received_bytes=run.count.total,
-        image=run.facts,
-        model_version=shown.model_version,
-        request_id=shown.request_id or told.request_id,
-        server_s=shown.server_s,
-        http_version=run.http_version,
-        reused=timeline.first_sent_at is not None and not timeline.has_connected,
-    )
-
-
-def _cost(run: _Run, kind: ProbeKind, picture: Picture | None, verdict: Verdict | None) -> float:
-    """
-    Return what to book, in USD: the amount told, else the list price if it may be billed.
-
-    A generation is billed once it was accepted, picture or not, and may be billed when the request
-    left and no answer came back.
-    """
-    told = picture.cost_usd if picture else verdict.cost_usd if verdict else None
-    if told is not None:
-        return told
-    if kind is ProbeKind.LIVENESS:
-        return 0.0
-    is_unanswered = run.timeline.first_sent_at is not None and (
-        run.status is None
-        or (verdict is not None and verdict.error in {ErrorClass.TIMEOUT, ErrorClass.CONNECTION})
-    )
-    is_billed = verdict is None or run.is_accepted or is_unanswered
-    return run.target.price_usd if is_billed else 0.0

@@ -99,6 +99,8 @@ class Target:
             key when a reply names a URL to poll.
         allow_private_downloads: Result links may point at private or loopback addresses.
         deadline_s: Total time one probe may take.
+        balance_key: Token that reads the account's balance at a relay where *api_key* cannot;
+            never shown by ``repr`` either.
     """
 
     id: str
@@ -115,6 +117,7 @@ class Target:
     poll_hosts: tuple[str, ...] = ()
     allow_private_downloads: bool = False
     deadline_s: float = 120.0
+    balance_key: str = field(repr=False, default="")
 
     def __post_init__(self) -> None:
         assert not self.base_url.endswith("/"), "a base URL ends without a slash"

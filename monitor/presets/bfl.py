@@ -43,7 +43,8 @@ PRESETS: Final = (
         ),
         # Jobs are polled where the answer says, which is another host of the same domain.
         poll_hosts=(".bfl.ai",),
-        free_calls=("GET /v1/credits",),
-        note="at most 24 jobs at once; result links die after ten minutes",
+        free_calls=("GET /v1/credits", "GET /v1/get_result"),
+        note="at most 24 jobs at once; result links die after ten minutes; the call for credits is "
+        "not confirmed, so where it is unknown an unknown job is asked for",
     ),
 )

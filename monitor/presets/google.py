@@ -78,7 +78,7 @@ _PAID: Final = Preset(
     source=_API,
     models=_MODELS,
     requests_per_minute=100,
-    free_calls=("POST /v1/models/{model}:countTokens", "GET /v1/models/{model}"),
+    free_calls=("POST /v1/models/{model}:countTokens", "GET /v1/models/{model}", "GET /v1/models"),
     note=f"about 100 requests a minute ({_GUIDE})",
 )
 _IMAGEN_SOURCE: Final = Source(text="Firebase migration page; litellm price rows", read_on=_READ)

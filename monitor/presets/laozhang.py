@@ -34,9 +34,10 @@ _CHAT: Final = Preset(
     source=_DOCS,
     models=_MODELS,
     relay=True,
-    free_calls=("GET /models",),
+    free_calls=("GET /models", "GET /api/user/self"),
     note="1K square pictures only; an answer without a picture is billed. Its GPT image and FLUX "
-    'models use format = "openai-images" on the same base URL',
+    'models use format = "openai-images" on the same base URL. The balance is told to the '
+    "account's own token (balance_key), not to an API key",
 )
 PRESETS: Final = (
     _CHAT,
@@ -47,8 +48,9 @@ PRESETS: Final = (
         base_url=_HOSTS["api"],
         hosts=_HOSTS,
         format="gemini",
-        options={"api_version": "v1beta", "auth": "bearer"},
-        free_calls=("GET /v1/models",),
-        note="flat price for any size; an answer without a picture is billed",
+        options={"api_version": "v1beta", "auth": "bearer", "liveness": "gateway_models"},
+        free_calls=("GET /v1/models", "GET /api/user/self"),
+        note="flat price for any size; an answer without a picture is billed; of free calls only "
+        "the list at the root of the host is documented",
     ),
 )

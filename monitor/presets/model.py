@@ -78,7 +78,8 @@ class Preset:
         key_env: Usual name of the environment variable with the key.
         requests_per_minute: Published limit on generations; None when none is known.
         requests_per_day: Likewise, for a day.
-        free_calls: Authenticated calls that cost nothing, as ``METHOD path``.
+        free_calls: Authenticated calls that cost nothing, as ``METHOD path`` under the base URL or
+            its host; the first is the one that the format makes with *options*.
     """
 
     id: str

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from probes.classify import request_id
 from probes.complaint import body_head, dig, word
 from probes.formats._answer import (
     answer,
@@ -15,10 +16,13 @@ from probes.formats._answer import (
     segment,
     split_url,
 )
+from probes.formats._free import amount, keyed_answer
 from probes.model import (
+    Alive,
     Canary,
     ErrorClass,
     Exchange,
+    FreeCall,
     Phase,
     Picture,
     Refused,
@@ -31,6 +35,8 @@ from probes.retry import parse_number
 _SIZE_DEFAULT: Final = (256, 256)  # The smallest every model takes.
 _USD_PER_CREDIT: Final = 0.01
 _FAILED: Final = frozenset({"error", "failed", "task not found"})
+_NO_JOB: Final = "00000000-0000-0000-0000-000000000000"
+_UNKNOWN_JOB: Final = frozenset({200, 404})
 _HTTPS_PORTS: Final = frozenset({None, 443})
 
 
@@ -79,6 +85,25 @@ class Bfl:
             finish_reason=word(job.get("status")),
             request_id=request,
             server_s=parse_number(dig(job, "result", "duration")),
+        )
+
+    def liveness(self, target: Target) -> FreeCall:
+        """Ask for the credits; where they are not told, for a job that cannot be."""
+        auth = {"x-key": target.api_key}
+        reply = yield Send(method="GET", url=f"{target.base_url}/v1/credits", headers=auth)
+        if reply.status == 404:
+            url = f"{target.base_url}/v1/get_result?id={_NO_JOB}"
+            reply = yield Send(method="GET", url=url, headers=auth)
+            # Whoever has no key is not told that the job is unknown.
+            if reply.status in _UNKNOWN_JOB and "task not found" in body_head(reply).lower():
+                return Alive(detail="the key is known; credits are not told")
+        left = amount(keyed_answer(reply, target).get("credits"))
+        if left is None:
+            raise off_format(reply, "an answer without credits")
+        return Alive(
+            detail=f"{left:g} credits are left",
+            balance_usd=left * _USD_PER_CREDIT,
+            request_id=request_id(reply),
         )
 
 

@@ -12,14 +12,29 @@ from probes.formats._answer import (
     aspect_ratio,
     entries,
     image_bytes,
+    off_format,
     refuse,
     segment,
     server_seconds,
 )
-from probes.model import Canary, ErrorClass, Exchange, Picture, Refused, Reply, Send, Target
+from probes.formats._free import all_models, amount, no_such_call, one_model, with_balance
+from probes.model import (
+    Alive,
+    Canary,
+    ErrorClass,
+    Exchange,
+    FreeCall,
+    Picture,
+    Refused,
+    Reply,
+    Send,
+    Target,
+)
 
 # Finish reasons of an account that Google has limited for policy, whatever it asks for.
 _LIMITED: Final = frozenset({"pup_limited_disabled", "escalation"})
+_COUNTED: Final = "A plain red square."
+_PAGE: Final = 1000  # The most that one answer may list.
 
 
 class Gemini:
@@ -30,6 +45,8 @@ class Gemini:
         "api_version": "path prefix, v1 (default) or v1beta",
         "auth": "key: x-goog-api-key (default); bearer: Authorization, for gateways",
         "image_size": "imageSize as sent (512, 1K, 2K, 4K) instead of the one the size implies",
+        "liveness": "free call: count_tokens (default), get_model, list_models, or gateway_models "
+        "(GET /v1/models as relays serve it; their default)",
     }
 
     def exchange(self, target: Target, canary: Canary) -> Exchange:
@@ -51,6 +68,36 @@ class Gemini:
             request_id=request_id(reply),
             server_s=server_seconds(reply),
         )
+
+    def liveness(self, target: Target) -> FreeCall:
+        """Count tokens, which reaches the model's own route, or make the free call configured."""
+        version = segment(str(target.options.get("api_version", "v1")))
+        models = f"{target.base_url}/{version}/models"
+        model, auth = f"{models}/{segment(target.model)}", _auth(target)
+        default = "gateway_models" if target.relay else "count_tokens"
+        match target.options.get("liveness", default):
+            case "count_tokens":
+                alive = yield from _count_tokens(target, f"{model}:countTokens", auth)
+            case "get_model":
+                alive = yield from one_model(target, model, auth, "name")
+            case "list_models":
+                alive = yield from all_models(
+                    target, f"{models}?pageSize={_PAGE}", auth, items="models", name="name"
+                )
+            case "gateway_models":
+                alive = yield from all_models(target, f"{target.base_url}/v1/models", auth)
+            case _:
+                raise no_such_call("count_tokens", "get_model", "list_models", "gateway_models")
+        return (yield from with_balance(target, alive))
+
+
+def _count_tokens(target: Target, url: str, auth: dict[str, str]) -> FreeCall:
+    contents = [{"role": "user", "parts": [{"text": _COUNTED}]}]
+    reply = yield Send(method="POST", url=url, headers=auth, json={"contents": contents})
+    counted = amount(answer(reply, target).get("totalTokens"))
+    if counted is None:
+        raise off_format(reply, "an answer without totalTokens")
+    return Alive(detail=f"{counted:g} tokens are counted", request_id=request_id(reply))
 
 
 def _auth(target: Target) -> dict[str, str]:

@@ -14,7 +14,8 @@ from probes.formats._answer import (
     segment,
     server_seconds,
 )
-from probes.model import Canary, ErrorClass, Exchange, Picture, Send, Target
+from probes.formats._free import one_model
+from probes.model import Canary, ErrorClass, Exchange, FreeCall, Picture, Send, Target
 
 
 class Imagen:
@@ -25,10 +26,9 @@ class Imagen:
 
     def exchange(self, target: Target, canary: Canary) -> Exchange:
         """Ask for the picture and return the first prediction that holds one."""
-        version = segment(str(target.options.get("api_version", "v1beta")))
         reply = yield Send(
             method="POST",
-            url=f"{target.base_url}/{version}/models/{segment(target.model)}:predict",
+            url=f"{_model_url(target)}:predict",
             headers={"x-goog-api-key": target.api_key},
             json={
                 "instances": [{"prompt": canary.prompt}],
@@ -49,3 +49,13 @@ class Imagen:
         if reason := next(filter(None, reasons), None):
             raise refuse(reply, ErrorClass.POLICY_BLOCKED, reason, finish="raiFilteredReason")
         raise refuse(reply, ErrorClass.NO_IMAGE, "no prediction holds an image")
+
+    def liveness(self, target: Target) -> FreeCall:
+        """Ask for the model's description."""
+        auth = {"x-goog-api-key": target.api_key}
+        return (yield from one_model(target, _model_url(target), auth, "name"))
+
+
+def _model_url(target: Target) -> str:
+    version = segment(str(target.options.get("api_version", "v1beta")))
+    return f"{target.base_url}/{version}/models/{segment(target.model)}"

@@ -17,7 +17,18 @@ from probes.formats._answer import (
     refuse,
     server_seconds,
 )
-from probes.model import Canary, ErrorClass, Exchange, Picture, Refused, Reply, Send, Target
+from probes.formats._free import all_models, with_balance
+from probes.model import (
+    Canary,
+    ErrorClass,
+    Exchange,
+    FreeCall,
+    Picture,
+    Refused,
+    Reply,
+    Send,
+    Target,
+)
 from probes.retry import parse_number
 
 # Links stand at the start; only a data URI makes an answer long, and those are found by slicing:
@@ -43,7 +54,7 @@ class OpenAIChat:
         reply = yield Send(
             method="POST",
             url=f"{target.base_url}/chat/completions",
-            headers={"authorization": f"Bearer {target.api_key}"},
+            headers=_auth(target),
             json=_body(target, canary),
         )
         doc = _joined(reply, target) if _is_stream(reply) else answer(reply, target)
@@ -64,6 +75,15 @@ class OpenAIChat:
             request_id=request_id(reply) or word(doc.get("id")),
             server_s=server_seconds(reply),
         )
+
+    def liveness(self, target: Target) -> FreeCall:
+        """Ask for the list of models."""
+        alive = yield from all_models(target, f"{target.base_url}/models", _auth(target))
+        return (yield from with_balance(target, alive))
+
+
+def _auth(target: Target) -> dict[str, str]:
+    return {"authorization": f"Bearer {target.api_key}"}
 
 
 def _body(target: Target, canary: Canary) -> dict[str, Any]:

@@ -14,9 +14,11 @@ from probes.formats._answer import (
     off_format,
     picture_at,
     refuse,
+    segment,
     server_seconds,
 )
-from probes.model import Canary, ErrorClass, Exchange, Picture, Send, Target
+from probes.formats._free import all_models, no_such_call, one_model, with_balance
+from probes.model import Canary, ErrorClass, Exchange, FreeCall, Picture, Send, Target
 from probes.retry import parse_number
 
 _PASSED_ON: Final[Mapping[str, str]] = {
@@ -32,14 +34,18 @@ class OpenAIImages:
     """One call, one item in ``data``: base64 or a link."""
 
     name = "openai-images"
-    options: Mapping[str, str] = _PASSED_ON
+    options: Mapping[str, str] = {
+        **_PASSED_ON,
+        "liveness": "free call: get_model (default, tells the shutdown day) or list_models "
+        "(default of relays)",
+    }
 
     def exchange(self, target: Target, canary: Canary) -> Exchange:
         """Ask for the picture, fetch it where the answer is a link, and return it."""
         reply = yield Send(
             method="POST",
             url=f"{target.base_url}/images/generations",
-            headers={"authorization": f"Bearer {target.api_key}"},
+            headers=_auth(target),
             json=_body(target, canary),
         )
         doc = answer(reply, target)
@@ -65,6 +71,24 @@ class OpenAIImages:
             request_id=request_id(reply),
             server_s=server_seconds(reply),
         )
+
+    def liveness(self, target: Target) -> FreeCall:
+        """Ask for the model's description, or for the list of models where it is a relay's."""
+        models, auth = f"{target.base_url}/models", _auth(target)
+        match target.options.get("liveness", "list_models" if target.relay else "get_model"):
+            case "get_model":
+                alive = yield from one_model(
+                    target, f"{models}/{segment(target.model)}", auth, "id"
+                )
+            case "list_models":
+                alive = yield from all_models(target, models, auth)
+            case _:
+                raise no_such_call("get_model", "list_models")
+        return (yield from with_balance(target, alive))
+
+
+def _auth(target: Target) -> dict[str, str]:
+    return {"authorization": f"Bearer {target.api_key}"}
 
 
 def _body(target: Target, canary: Canary) -> dict[str, Any]:

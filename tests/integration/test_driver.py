@@ -14,16 +14,18 @@ import pytest
 
 from monitor import limits
 from monitor.clock import SystemClock
-from probes import downloads, driver, image, transport
+from probes import downloads, driver, image, run, transport
 from probes.canary import COLOURS
 from probes.driver import Driver
 from probes.model import (
+    Alive,
     Canary,
     ErrorClass,
     Outcome,
     Phase,
     Picture,
     ProbeKind,
+    ProbeReason,
     Refused,
     Send,
     Target,
@@ -86,14 +88,12 @@ async def probing(**settings):
     """Give a function that probes a base URL once with a driver of *settings*."""
     made = Driver(clock=SystemClock(), **settings)
 
-    async def probe(base_url, fmt=None, *, kind=ProbeKind.CANARY, canary=CANARY, **changes):
+    async def probe(base_url, fmt=None, *, canary=CANARY, **changes):
         given = {
             "id": "t", "provider": "p", "format": "plain", "base_url": base_url, "model": "m",
             "api_key": KEY, "price_usd": PRICE, "deadline_s": 5.0,
         }  # fmt: skip
-        return await made.probe(
-            Target(**given | changes), canary, fmt or Plain(), probe_id="1", kind=kind
-        )
+        return await made.probe(Target(**given | changes), canary, fmt or Plain(), probe_id="1")
 
     try:
         yield probe
@@ -743,12 +743,107 @@ async def test_what_the_provider_bills_is_booked_instead_of_the_list_price():
     assert bad.cost_usd == 0.002
 
 
-async def test_a_liveness_call_is_free_and_its_body_is_not_judged():
-    """A list of models is no picture."""
-    result, _ = await probe_script(answering(response(b"[]")), kind=ProbeKind.LIVENESS)
+class Living(Plain):
+    """The plain format with a free call: whatever JSON comes is what it tells."""
 
-    assert Outcome.GOOD is result.outcome
-    assert (0.0, None) == (result.cost_usd, result.image)
+    def liveness(self, target):
+        """Follow ``next``, then tell."""
+        headers = {"authorization": f"Bearer {target.api_key}"}
+        reply = yield Send(method="GET", url=f"{target.base_url}/models", headers=headers)
+        while url := (reply.json or {}).get("next"):
+            reply = yield Send(method="GET", url=url, headers=headers)
+        if reply.status != 200:
+            raise Refused(Verdict(error=ErrorClass.AUTH, http_status=reply.status, detail="no"))
+        return Alive(**reply.json)
+
+
+@asynccontextmanager
+async def calling(script):
+    """Give a function that makes one free call against *script*, and the server."""
+    made = Driver(clock=SystemClock())
+
+    async def call(fmt=None, **changes):
+        given = {
+            "id": "t", "provider": "p", "format": "plain", "base_url": server.base_url,
+            "model": "m", "api_key": KEY, "price_usd": PRICE, "deadline_s": 5.0,
+        }  # fmt: skip
+        target = Target(**given | changes)
+        return await made.liveness(target, fmt or Living(), probe_id="1", slot_s=300.0)
+
+    try:
+        async with serving(script) as server:
+            yield call, server
+    finally:
+        await made.aclose()
+
+
+async def test_a_free_call_is_free_and_tells_what_the_format_found():
+    """Its own kind, no picture, no money, and a latency by the usual definition."""
+    alive = {"detail": "5 models", "shutdown_on": "2026-12-01", "balance_usd": 1.5,
+             "request_id": "r1"}  # fmt: skip
+    async with calling(answering(told(**alive))) as (call, server):
+        result = await call()
+    (request,) = server.requests
+
+    assert (ProbeKind.LIVENESS, ProbeReason.SCHEDULED, 300.0) == (
+        result.kind, result.reason, result.slot_s,
+    )  # fmt: skip
+    assert alive == {name: getattr(result, name) for name in alive}
+    assert (Outcome.GOOD, 200, 0.0, None) == (
+        result.outcome, result.http_status, result.cost_usd, result.image,
+    )  # fmt: skip
+    assert 0 < result.latency_s <= result.duration_s
+    assert {Phase.CONNECT, Phase.SEND, Phase.FIRST_BYTE} <= set(result.phases)
+    assert f"bearer {KEY}" == request.headers["authorization"].lower()
+
+
+FREE_TROUBLES = {
+    "refused": (answering(response(b"{}", status=401)), ErrorClass.AUTH),
+    "redirected": (
+        answering(response(b"", status=302, headers={"location": "https://a.test/"})),
+        ErrorClass.AUTH,
+    ),
+    "another host": (answering(told(next="https://a.test/models")), ErrorClass.PROTOCOL),
+    "not JSON": (answering(response(b"not json")), ErrorClass.MONITOR_FAULT),
+    "cut": (cut_after(told(detail="x")[:-2]), ErrorClass.CONNECTION),
+}
+
+
+@pytest.mark.parametrize(("script", "error"), FREE_TROUBLES.values(), ids=FREE_TROUBLES)
+async def test_the_troubles_of_a_free_call_are_those_of_a_probe(script, error):
+    """Redirects are not followed, the key stays on its host, a fault in the format is ours."""
+    async with calling(script) as (call, server):
+        result = await call()
+
+    assert (error, 0.0, None) == (result.error, result.cost_usd, result.latency_s)
+    assert 1 == len(server.requests)
+
+
+@pytest.mark.parametrize(("deadline_s", "within"), [(60.0, "0.2"), (0.1, "0.1")])
+async def test_a_free_call_has_a_deadline_of_its_own(monkeypatch, deadline_s, within):
+    """The target's, unless that is longer than a front end may take."""
+    monkeypatch.setattr(driver, "FREE_CALL_S_MAX", 0.2)
+    async with calling(hanging) as (call, _):
+        result = await call(deadline_s=deadline_s)
+
+    assert (ErrorClass.TIMEOUT, f"TimeoutError: no result within {within} s") == (
+        result.error, result.detail,
+    )  # fmt: skip
+
+
+async def test_a_free_call_that_ends_without_a_sign_of_life_is_a_fault_of_the_format():
+    """A picture is no answer to it."""
+
+    class Drawing(Living):
+        def liveness(self, target):
+            yield Send(method="GET", url=f"{target.base_url}/models")
+            return Picture(data=PNG)
+
+    async with calling(answering(GOOD)) as (call, _):
+        result = await call(Drawing())
+
+    assert ErrorClass.MONITOR_FAULT is result.error
+    assert "neither a send nor a sign of life but Picture in wire format 'plain'" == result.detail
 
 
 async def test_long_provider_text_is_cut():
@@ -761,7 +856,7 @@ async def test_long_provider_text_is_cut():
 
     result, _ = await probe_script(answering(GOOD), fmt=Wordy())
 
-    assert (driver.DETAIL_CHARS, driver.BODY_HEAD_CHARS) == (
+    assert (run.DETAIL_CHARS, run.BODY_HEAD_CHARS) == (
         len(result.detail),
         len(result.body_head),
     )
@@ -802,5 +897,5 @@ def test_bounds_of_the_library_are_those_of_the_daemon():
     assert limits.IMAGE_PIXELS_MAX == image.PIXELS_MAX
     assert limits.DOWNLOAD_REDIRECTS_MAX == downloads.REDIRECTS_MAX
     assert limits.SENDS_MAX == driver.SENDS_MAX
-    assert limits.DETAIL_CHARS == driver.DETAIL_CHARS
-    assert limits.BODY_HEAD_CHARS == driver.BODY_HEAD_CHARS
+    assert limits.DETAIL_CHARS == run.DETAIL_CHARS
+    assert limits.BODY_HEAD_CHARS == run.BODY_HEAD_CHARS

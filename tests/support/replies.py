@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from hypothesis import strategies as st
 from PIL import Image
 
-from probes.model import Canary, Picture, Refused, Reply, Send, Target, Verdict
+from probes.model import Alive, Canary, Picture, Refused, Reply, Send, Target, Verdict
 from probes.registry import load
 
 RECEIVED_AT = 1_795_332_000.0  # 2026-11-22 07:20 UTC, 23:20 the day before in Los Angeles.
@@ -62,10 +62,11 @@ Answerer = Callable[[Send], Reply]
 
 @dataclass
 class Played:
-    """How an exchange went: what was sent, and the picture or the verdict."""
+    """How an exchange or a free call went: what was sent, what was found or the verdict."""
 
     sends: list[Send] = field(default_factory=list)
     picture: Picture | None = None
+    alive: Alive | None = None
     verdict: Verdict | None = None
 
     @property
@@ -76,19 +77,31 @@ class Played:
 
 def play(target: Target, answer: Answerer, canary: Canary = CANARY) -> Played:
     """Play one exchange; *answer* gives the reply to each send. Stops after SENDS_MAX sends."""
+    played, found = _played(load(target.format).exchange(target, canary), answer)
+    played.picture = found
+    return played
+
+
+def play_free(target: Target, answer: Answerer) -> Played:
+    """Play one free call; *answer* gives the reply to each send."""
+    played, found = _played(load(target.format).liveness(target), answer)
+    played.alive = found
+    return played
+
+
+def _played(steps: Generator[Send, Reply, Any], answer: Answerer) -> tuple[Played, Any]:
     played = Played()
-    exchange = load(target.format).exchange(target, canary)
     try:
-        send = next(exchange)
+        send = next(steps)
         while len(played.sends) < SENDS_MAX:
             played.sends.append(send)
-            send = exchange.send(answer(send))
-        exchange.close()
+            send = steps.send(answer(send))
+        steps.close()
     except StopIteration as done:
-        played.picture = done.value
+        return played, done.value
     except Refused as refused:
         played.verdict = refused.verdict
-    return played
+    return played, None
 
 
 def reply(
@@ -140,6 +153,7 @@ inline_data data mimeType thought text finishReason promptFeedback blockReason p
 bytesBase64Encoded raiFilteredReason b64_json url task_id usage cost choices message images
 image_url delta finish_reason native_finish_reason id polling_url result sample duration
 retry_after modelVersion responseId title
+models name totalTokens shutdown_date credits quota
 """
 _WORDS = st.sampled_from(_NAMES.split())
 _VALUES = st.sampled_from(

@@ -25,11 +25,13 @@ _TOKENS: Final = 196  # Of one small picture in low quality.
 MODELS: Final[Mapping[str, str | None]] = {
     "gpt-image-2.6-flare": None,
     "gpt-image-2.5-flare": None,
+    "gpt-image-1.5": "2026-12-01",
     "gpt-image-1-mini": "2026-12-01",
 }
 RELAY_MODELS: Final[Mapping[str, str | None]] = {
     "gemini-3-pro-image": None,
     "gemini-3.1-flash-lite-image": None,
+    "gemini-2.5-flash-image": None,
     "gpt-image-2.6-flare-vip": None,
     "flux-2-pro": None,
 }
@@ -140,9 +142,7 @@ class OpenAIImages(OpenAIDialect):
         return await self.world.free(_bare(incoming), self, answer)
 
     async def balance(self, incoming: Incoming) -> Response:
-        """Tell a relay's balance to a caller with the account's own token, sent without Bearer."""
-        if not incoming.headers.get("authorization"):
-            return json_reply({"success": False, "message": "no access token"}, 401)
+        """Tell a relay's balance to a caller with the account's own token."""
         meter = self.world.meter(self.account)
         used = int(meter.billed_usd * 500_000)  # The family counts in 1/500 000 USD.
         data = {
@@ -151,10 +151,28 @@ class OpenAIImages(OpenAIDialect):
             "request_count": meter.generations,
             "group": "default",
         }
-        return json_reply({"success": True, "message": "", "data": data})
+        answer = json_reply({"success": True, "message": "", "data": data})
+        return await self.world.free(_bare(incoming), _Console(), answer)
 
     def _now(self) -> int:
         return int(self.world.clock.wall())
+
+
+class _Console:
+    """How a relay's own pages know their users: by a token that is sent without Bearer."""
+
+    def key(self, incoming: Incoming) -> str | None:
+        """Return the token."""
+        return incoming.headers.get("authorization")
+
+    def refuse(self, ask: Ask, kind: FaultKind) -> Response:
+        """Refuse in the words of the pages; nothing but the token is ever wrong here."""
+        del ask, kind
+        return json_reply({"success": False, "message": "access token is invalid"}, 401)
+
+    def no_key(self, ask: Ask) -> Response:
+        """Answer a caller without a token."""
+        return self.refuse(ask, FaultKind.AUTH)
 
 
 def _read(incoming: Incoming) -> Ask:

@@ -286,7 +286,9 @@ def test_options_of_a_provider_stay_with_the_formats_that_know_them():
     )
     native, other = config.targets
 
-    assert {"auth": "bearer", "image_size": "2K", "api_version": "v1"} == native.options
+    assert {
+        "auth": "bearer", "image_size": "2K", "api_version": "v1", "liveness": "gateway_models",
+    } == native.options  # fmt: skip
     assert ("openai-images", {}) == (other.format, other.options)
 
 

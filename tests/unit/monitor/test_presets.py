@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import date
+from urllib.parse import urlsplit
 
 import pytest
 
 from monitor.config.values import parse_base_url, parse_slug
 from monitor.presets import PRESETS, knowing
 from probes import registry
+from probes.model import Target
+from tests.support.replies import play_free, reply
 
 EACH = pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 
@@ -33,6 +36,29 @@ def test_every_preset_is_sound(preset):
     assert preset.options.keys() <= registry.load(preset.format).options.keys()
     assert all(suffix.startswith(".") for suffix in preset.poll_hosts)
     assert len(preset.models) == len({model.id for model in preset.models})
+
+
+@EACH
+def test_the_free_calls_of_a_preset_are_those_its_format_makes(preset):
+    """The documented call comes first, and none is made that is not documented."""
+    target = Target(
+        id="t", provider="p", format=preset.format, base_url=preset.base_url, model="some-model",
+        api_key="k", options=preset.options, relay=preset.relay, balance_key="b",
+    )  # fmt: skip
+    answers = {"credits": reply(404), "models": reply(200, {"data": []})}
+    sends = play_free(
+        target, lambda send: next((a for w, a in answers.items() if w in send.url), reply(500))
+    ).sends
+    made = [
+        f"{send.method} {urlsplit(send.url.removeprefix(preset.base_url)).path}".replace(
+            "some-model", "{model}"
+        )
+        for send in sends
+    ]
+
+    assert preset.free_calls[0] == made[0]
+    assert set(made) <= set(preset.free_calls)
+    assert preset.relay == ("GET /api/user/self" in made)
 
 
 @EACH

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from probes.model import Canary
-from tests.support.replies import TARGETS, canned, play, reply
+from tests.support.replies import TARGETS, canned, play, play_free, reply
 
 FORMAT_OF = {
     "gemini": "gemini", "imagen": "imagen", "openai": "openai-images", "chat": "openai-chat",
@@ -149,3 +149,83 @@ def canary_of(body):
         except KeyError:
             continue
     raise AssertionError(body)
+
+
+# The free call that was recorded, as the option that makes it, and what its answer tells.
+FREE_CALLS = {
+    "gemini_count_tokens": ("gemini", {}, "7 tokens are counted", None, None),
+    "gemini_get_model": ("gemini", {"liveness": "get_model"}, "the model is known", None, None),
+    "gemini_list_models": (
+        "gemini", {"liveness": "list_models"}, "2 models are listed", None, None,
+    ),
+    "openai_models_retrieve": ("openai-images", {}, "the model is known", "2026-12-01", None),
+    "openai_models_list": ("openai-chat", {}, "2 models are listed", "2026-12-01", None),
+    "bfl_credits": ("bfl", {}, "4321.5 credits are left", None, 43.215),
+}  # fmt: skip
+LISTED = {"gemini": "gemini-3-pro-image", "openai-chat": "gpt-image-1-mini", "bfl": "flux-2-pro"}
+
+
+def free_target(of, options, request):
+    """Return the target whose free call the recorded request is."""
+    headers, parts = request["headers"], request["path"].strip("/").split("/")
+    sent = next(h for h in ("x-goog-api-key", "authorization", "x-key") if h in headers)
+    key = headers[sent].removeprefix("Bearer ")
+    version = {"api_version": parts[0]} if of == "gemini" else {}
+    model = parts[2].partition(":")[0] if len(parts) > 2 else LISTED[of]
+    return replace(TARGETS[of], model=model, options=options | version, api_key=key)
+
+
+@pytest.mark.parametrize("name", FREE_CALLS)
+def test_a_recorded_free_call_is_asked_and_understood(shared, name):
+    """Method, path, key and body are the official client's; the answer tells what it holds."""
+    of, options, detail, shutdown_on, balance_usd = FREE_CALLS[name]
+    for one in recorded(shared, name):
+        request, response = one["request"], one["response"]
+        answered = reply(response["status"], response["body"], response["headers"])
+        played = play_free(free_target(of, options, request), lambda _, one=answered: one)
+        (send,) = played.sends
+
+        assert (request["method"], request["path"], request["body"]) == (
+            send.method, urlsplit(send.url).path, send.json,
+        )  # fmt: skip
+        assert send.headers.items() <= request["headers"].items()
+        assert (detail, shutdown_on) == (played.alive.detail, played.alive.shutdown_on)
+        assert balance_usd is None or balance_usd == pytest.approx(played.alive.balance_usd)
+
+
+@pytest.mark.parametrize(
+    ("name", "of", "expected"),
+    [
+        ("openai_models_retrieve_404", "openai-images", "model_gone"),
+        ("openai_err_401_invalid_key", "openai-images", "auth"),
+        ("gemini_err_400_api_key_invalid", "gemini", "auth"),
+        ("gemini_err_403_no_key", "gemini", "auth"),
+        ("gemini_err_502_html", "gemini", "server_error"),
+        ("gemini_200_html", "gemini", "protocol"),
+        ("gemini_200_truncated_json", "gemini", "protocol"),
+        ("bfl_err_503", "bfl", "overloaded"),
+        ("bfl_err_402", "bfl", "billing"),
+    ],
+)
+def test_a_recorded_refusal_of_a_free_call_gets_its_class(shared, name, of, expected):
+    """Refusals come in the words that generations are refused in."""
+    found = recorded(shared, name)
+    for one in found:
+        response = one["response"]
+        answered = reply(response["status"], response["body"], response["headers"])
+
+        assert expected == play_free(TARGETS[of], lambda _, one=answered: one).outcome
+    assert found
+
+
+def test_a_recorded_unknown_job_proves_a_key(shared):
+    """Where credits are not told, the status a poll would have shown for an unknown job is enough."""
+    (pending,) = recorded(shared, "bfl_get_result_pending")
+    unknown = {**pending["response"]["body"], "status": "Task not found"}
+    played = play_free(
+        TARGETS["bfl"],
+        lambda send: reply(404) if "credits" in send.url else reply(200, unknown),
+    )
+
+    assert pending["request"]["path"] == urlsplit(played.sends[1].url).path
+    assert played.alive
