@@ -31,7 +31,7 @@ from monitor.core.spend import Caps, Claim, Decision, micros, spending
 from monitor.engine import LATENCY_BUCKETS_S, Engine, Past
 from monitor.errors import MonitorError, StoreError
 from monitor.lag import LagMeter
-from monitor.limits import TICK_S_MAX, TICKS_PER_S_MAX, WRITE_BATCH_S
+from monitor.limits import FREE_CALLS_REPLAYED, TICK_S_MAX, TICKS_PER_S_MAX, WRITE_BATCH_S
 from monitor.metrics import SelfFigures, build_registry, expose
 from monitor.publisher import Publisher
 from monitor.runner import Probeable, Runner
@@ -43,7 +43,7 @@ from monitor.store.writer import Writer
 from probes import registry
 from probes.driver import Driver
 from probes.image import RecentPictures
-from probes.model import ProbeReason, ProbeResult
+from probes.model import ProbeKind, ProbeReason, ProbeResult
 
 log = structlog.get_logger("imgmon.app")
 
@@ -132,7 +132,9 @@ class Daemon:
         )
         self.schedule = Schedule(
             {target_id: p.spec.interval_s for target_id, p in self.probeables.items()},
+            liveness=self.runner.liveness_intervals,
             fire=self.runner.scheduled,
+            free_call=self.runner.free_call,
             missed=self.runner.gap,
             clock=clock,
             lag=self.lateness,
@@ -228,7 +230,7 @@ class Daemon:
                 if order is not None:
                     orders[pool.id, profile.name] = order
         self.engine.restore(
-            self.reader.replay(now - longest),
+            self.reader.replay(now - longest, free_calls=FREE_CALLS_REPLAYED),
             Past(totals=self.reader.totals(LATENCY_BUCKETS_S), orders=orders),
         )
         for target_id in self.config.specs:
@@ -288,8 +290,10 @@ class Daemon:
             store_last_commit_at=stats.last_commit_at,
         )
 
-    def _results(self, target_id: str, cursor: int | None, limit: int) -> routes.Page:
-        rows, next_cursor = self.reader.results(target_id, cursor, limit)
+    def _results(
+        self, target_id: str, cursor: int | None, limit: int, kind: ProbeKind | None
+    ) -> routes.Page:
+        rows, next_cursor = self.reader.results(target_id, cursor, limit, kind)
         return routes.Page(rows, next_cursor)
 
     def api(self) -> FastAPI:

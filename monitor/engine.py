@@ -10,11 +10,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import floor
 from typing import Final
 
 from monitor.core.health import HealthState, fold, judge
+from monitor.core.liveness import FreeCalls, heard, is_due, show
 from monitor.core.ranking import build_order
 from monitor.core.snapshot import (
     GapReason,
@@ -49,6 +50,7 @@ class _Tracked:
     spec: TargetSpec
     history: History
     state: HealthState
+    calls: FreeCalls = field(default_factory=FreeCalls)
     last: LastProbe | None = None
     view: TargetView | None = None
     viewed_at: float = float("-inf")
@@ -121,7 +123,9 @@ class Engine:
         if tracked is None:
             return
         tracked.is_dirty = True
-        tracked.last = _last(result)
+        if result.kind is not ProbeKind.LIVENESS:
+            tracked.last = _last(result)
+        tracked.calls = heard(tracked.calls, result)
         tracked.state = fold(tracked.state, result, self._policy)
         # Law 2: confirmations and manual probes feed the state, never availability.
         if result.reason is ProbeReason.SCHEDULED and result.kind is ProbeKind.CANARY:
@@ -147,7 +151,8 @@ class Engine:
         )
         self._probes[key] += 1
         self._spend[target] = self._spend.get(target, 0) + _micros(result.cost_usd)
-        if result.latency_s is not None:
+        # A free call is no picture: its time is told by its own row alone.
+        if result.latency_s is not None and result.kind is not ProbeKind.LIVENESS:
             counts = self._latency_counts.setdefault(target, [0] * (len(LATENCY_BUCKETS_S) + 1))
             counts[bisect_left(LATENCY_BUCKETS_S, result.latency_s)] += 1
             latency = _micros(result.latency_s)
@@ -163,8 +168,14 @@ class Engine:
         return judge(tracked.state, now, spec=tracked.spec, policy=self._policy)
 
     def last(self, target_id: str) -> LastProbe | None:
-        """Return the newest probe of one target; None before the first."""
+        """Return the newest generation of one target; None before the first."""
         return self._tracked[target_id].last
+
+    def is_free_call_due(self, target_id: str, now: float) -> bool:
+        """Return whether a free call of the target would tell what is not known; False without."""
+        tracked = self._tracked[target_id]
+        interval_s = tracked.spec.liveness_s
+        return interval_s is not None and is_due(tracked.calls, now, interval_s)
 
     def tick(self, now: float) -> Snapshot:
         """Build the snapshot of *now*: views that changed or aged, then every order."""
@@ -211,6 +222,9 @@ class Engine:
             windows=tracked.history.figures(now),
             last=tracked.last,
             recent_latencies=tracked.history.recent_latencies(_RECENT_LATENCIES),
+            liveness=show(
+                tracked.calls, now, interval_s=tracked.spec.liveness_s, policy=self._policy
+            ),
         )
         # An equal view keeps its identity, and with it its encoded bytes.
         if view != tracked.view:

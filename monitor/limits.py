@@ -32,6 +32,10 @@ STALE_AFTER_S: Final = 30.0  # Six missed ticks: the engine is stuck, readers mu
 
 PROBES_AT_ONCE_MAX: Final = 64  # Sockets and decode threads.
 PROBES_PER_PROVIDER_MAX: Final = 4  # Stay far under every vendor's concurrency limit.
+# Free calls have slots of their own, so that a front end that hangs holds up no canary.
+FREE_CALLS_AT_ONCE_MAX: Final = 32
+FREE_CALLS_PER_PROVIDER_MAX: Final = 2
+SHUTDOWN_WARN_DAYS: Final = 30  # A model's end within this is told in the log.
 LOOP_LAG_VOID_S: Final = 1.0  # A stall this long makes a latency ours, not the provider's.
 CLOCK_STEP_VOID_S: Final = 5.0  # Wall and monotonic time may drift by NTP slew, not by this.
 DRAIN_S: Final = 10.0  # Grace for running probes at shutdown; then they are void.
@@ -43,8 +47,15 @@ WINDOWS_MAX: Final = 12
 CONFIG_BYTES_MAX: Final = 1024 * 1024
 INTERVAL_S_MIN: Final = 1.0  # The demo compresses time; real canaries cost money long before.
 INTERVAL_S_MAX: Final = 7 * 86_400.0
+# Between canaries an hour apart a refused key or a dead host shows within minutes, for nothing.
+LIVENESS_S_DEFAULT: Final = 300.0
 # After a refusal that only a person can mend (key, bill, model), ask again this often.
 PERMANENT_RECHECK_S: Final = 3_600.0
+# What only free calls tell (balance, shutdown day) is read this often, however many pictures come.
+FREE_FACTS_S_MAX: Final = 3_600.0
+# Read of each target at a restart: a day of them at five minutes. They change no figure, and a
+# month of them would take five seconds for six targets.
+FREE_CALLS_REPLAYED: Final = 300
 # A provider may name any retry time; believe at most a day, and for per-minute limits 15 min.
 RETRY_AFTER_S_MAX: Final = 86_400.0
 RATE_LIMIT_WAIT_S_MAX: Final = 900.0

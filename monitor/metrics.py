@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -22,7 +23,15 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from monitor.core.snapshot import Ratio, Snapshot, State, TargetView, Totals
+from monitor.core.snapshot import (
+    LifeSign,
+    Liveness,
+    Ratio,
+    Snapshot,
+    State,
+    TargetView,
+    Totals,
+)
 from monitor.engine import LATENCY_BUCKETS_S
 from monitor.publisher import Publisher
 from monitor.version import __version__
@@ -103,7 +112,15 @@ GAUGES: Final[tuple[Spec, ...]] = (
     ("imgmon_spend_cap_used_ratio", "Booked share of a cap in its running period.", _CAP),
     ("imgmon_spend_today_usd", "Probe money booked since UTC midnight.", ("provider",)),
     ("imgmon_retry_at_timestamp_seconds", "When a waiting target is worth a call again.", _T),
-    ("imgmon_last_probe_timestamp_seconds", "Start of the newest probe.", _T),
+    ("imgmon_last_probe_timestamp_seconds", "Start of the newest generation.", _T),
+    ("imgmon_liveness_success", "1 when free calls are answered, 0 when they fail.", _T),
+    ("imgmon_liveness_timestamp_seconds", "Start of the newest free call.", _T),
+    ("imgmon_balance_usd", "Money left on the account, where free calls tell it.", _T),
+    (
+        "imgmon_model_shutdown_timestamp_seconds",
+        "Midnight UTC from which the model will be gone.",
+        _T,
+    ),
     ("imgmon_target_price_usd", "Configured price of one image.", _T),
 )
 COUNTERS: Final[tuple[Spec, ...]] = (
@@ -112,7 +129,7 @@ COUNTERS: Final[tuple[Spec, ...]] = (
     ("imgmon_gaps", "Slots without a probe.", (*_T, "reason")),
     ("imgmon_priority_changes", "Changes of an order.", ("pool", "profile")),
 )
-HISTOGRAM: Final[Spec] = ("imgmon_probe_duration_seconds", "Latency of good probes.", _T)
+HISTOGRAM: Final[Spec] = ("imgmon_probe_duration_seconds", "Latency of good generations.", _T)
 SELF_GAUGES: Final[tuple[tuple[str, str, str], ...]] = (
     ("imgmon_loop_lag_seconds", "Longest recent stall of the event loop.", "loop_lag_max_s"),
     (
@@ -212,6 +229,7 @@ def _target_gauges(put: Put, target: str, view: TargetView) -> None:
     put("imgmon_target_price_usd", (target,), view.spec.price_usd)
     if view.last is not None:
         put("imgmon_last_probe_timestamp_seconds", (target,), view.last.started_at)
+    _liveness_gauges(put, target, view.liveness)
     for window, figures in view.windows.items():
         ratios: dict[str, Ratio] = {"provider": figures.provider, "user": figures.user}
         for of, ratio in ratios.items():
@@ -228,6 +246,16 @@ def _target_gauges(put: Put, target: str, view: TargetView) -> None:
             put("imgmon_latency_quantile_seconds", quantile_labels, quantile.value)
             put("imgmon_latency_quantile_seconds_lower", quantile_labels, quantile.lower)
             put("imgmon_latency_quantile_seconds_upper", quantile_labels, quantile.upper)
+
+
+def _liveness_gauges(put: Put, target: str, liveness: Liveness) -> None:
+    if liveness.state is not LifeSign.UNKNOWN:
+        put("imgmon_liveness_success", (target,), float(liveness.state is LifeSign.OK))
+    put("imgmon_liveness_timestamp_seconds", (target,), liveness.at)
+    put("imgmon_balance_usd", (target,), liveness.balance_usd)
+    if liveness.shutdown_on is not None:
+        gone = datetime.fromisoformat(liveness.shutdown_on).replace(tzinfo=UTC).timestamp()
+        put("imgmon_model_shutdown_timestamp_seconds", (target,), gone)
 
 
 def counters(totals: Totals) -> Iterator[Metric]:

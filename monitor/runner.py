@@ -19,24 +19,27 @@ from monitor.clock import Clock
 from monitor.core.schedule import skip_reason
 from monitor.core.snapshot import GapReason
 from monitor.core.spec import TargetSpec
-from monitor.core.spend import CapUse, Decision, Mark
+from monitor.core.spend import Decision
 from monitor.engine import Engine
 from monitor.errors import StoreError
 from monitor.lag import LagMeter
 from monitor.limits import (
     CLOCK_STEP_VOID_S,
     DRAIN_S,
+    FREE_CALLS_AT_ONCE_MAX,
+    FREE_CALLS_PER_PROVIDER_MAX,
     LOOP_LAG_VOID_S,
     PROBES_AT_ONCE_MAX,
     PROBES_PER_PROVIDER_MAX,
 )
+from monitor.probe_log import ProbeLog
 from monitor.secrets import Redactor
 from probes.canary import draw_canary
 from probes.driver import Driver
 from probes.model import (
     ErrorClass,
     Format,
-    Outcome,
+    LivenessFormat,
     ProbeKind,
     ProbeReason,
     ProbeResult,
@@ -45,8 +48,6 @@ from probes.model import (
 
 log = structlog.get_logger("imgmon.runner")
 
-# A block of the harmless canary is void; this many in a row is worth a word.
-_POLICY_BLOCKS_WARN = 3
 _OWN_IDS = frozenset({"probe_id", "target_id"})
 
 
@@ -104,10 +105,15 @@ class Runner:
         self._rng = rng
         self._lag = lag
         self._redact = redactor
+        self._log = ProbeLog()
         self._on_result = on_result
         self._slots = asyncio.Semaphore(PROBES_AT_ONCE_MAX)
         self._provider_slots: dict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(PROBES_PER_PROVIDER_MAX)
+        )
+        self._free_slots = asyncio.Semaphore(FREE_CALLS_AT_ONCE_MAX)
+        self._provider_free_slots: dict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(FREE_CALLS_PER_PROVIDER_MAX)
         )
         self._tasks: set[asyncio.Task[ProbeResult | None]] = set()
         self._is_closing = False
@@ -131,6 +137,24 @@ class Runner:
             return None
         return await self.run(target_id, reason=ProbeReason.SCHEDULED)
 
+    @property
+    def liveness_intervals(self) -> dict[str, float]:
+        """Seconds between two free calls of each target that has them and a key to make them."""
+        return {
+            target_id: p.spec.liveness_s
+            for target_id, p in self._probeables.items()
+            if p.spec.liveness_s is not None and p.target.api_key
+        }
+
+    async def free_call(self, target_id: str) -> ProbeResult | None:
+        """Make the free call of one slot of its own grid; None when it would tell nothing new."""
+        if self._is_closing or not self._engine.is_free_call_due(target_id, self._clock.wall()):
+            return None
+        task = asyncio.ensure_future(self._called(self._probeables[target_id]))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
     async def run(
         self,
         target_id: str,
@@ -139,6 +163,7 @@ class Runner:
         kind: ProbeKind = ProbeKind.CANARY,
     ) -> ProbeResult | None:
         """Run one probe now; None when a cap forbids it or its money cannot be booked."""
+        assert kind is not ProbeKind.LIVENESS, "free calls neither pay nor take a canary's place"
         if self._is_closing:
             return None
         # A task of our own: the scheduler's shutdown cancels its jobs, we want to drain them.
@@ -165,16 +190,27 @@ class Runner:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def _called(self, probeable: Probeable) -> ProbeResult:
+        spec = probeable.spec
+        async with self._provider_free_slots[spec.provider], self._free_slots:
+            probe_id = self._new_id(self._clock.wall())
+            kind, reason = ProbeKind.LIVENESS, ProbeReason.SCHEDULED
+            result = await self._probe(probeable, probe_id, kind, reason)
+        self._finish(result, spec)
+        return result
+
+    def _new_id(self, at: float) -> str:
+        # Milliseconds first, so that ids sort by time.
+        return f"{int(at * 1000):012x}-{self._rng.getrandbits(40):010x}"
+
     async def _guarded(
         self, probeable: Probeable, kind: ProbeKind, reason: ProbeReason
     ) -> ProbeResult | None:
         spec = probeable.spec
         async with self._provider_slots[spec.provider], self._slots:
             at = self._clock.wall()
-            # Milliseconds first, so that ids sort by time.
-            probe_id = f"{int(at * 1000):012x}-{self._rng.getrandbits(40):010x}"
-            is_paid = spec.price_usd > 0 and kind is not ProbeKind.LIVENESS
-            if is_paid and not await self._may_cost(probe_id, spec, at):
+            probe_id = self._new_id(at)
+            if spec.price_usd > 0 and not await self._may_cost(probe_id, spec, at):
                 return None
             result = await self._probe(probeable, probe_id, kind, reason)
         self._finish(result, spec)
@@ -189,7 +225,7 @@ class Runner:
             self.gap(spec.id, GapReason.MISSED, at, why="its money cannot be booked")
             return False
         for mark, use in decision.marks:
-            _tell(mark, use)
+            self._log.cap(mark, use)
         if decision.refused_by is not None:
             cap = decision.refused_by.cap
             self.gap(spec.id, GapReason.SPEND_CAP, at, why=f"cap {cap}")
@@ -202,7 +238,10 @@ class Runner:
         spec, clock = probeable.spec, self._clock
         # Read anew: a slow disk may have held up the reservation.
         now, started = clock.wall(), clock.monotonic()
-        slot_s = spec.interval_s if reason is ProbeReason.SCHEDULED else 0.0
+        is_free = kind is ProbeKind.LIVENESS
+        slot_s = (spec.liveness_s or 0.0) if is_free else spec.interval_s
+        if reason is not ProbeReason.SCHEDULED:
+            slot_s = 0.0
 
         def fault(detail: str) -> ProbeResult:
             return ProbeResult(
@@ -216,20 +255,26 @@ class Runner:
                 slot_s=slot_s,
                 detail=detail,
                 # It may have left before we broke: book the worst case.
-                cost_usd=spec.price_usd,
+                cost_usd=0.0 if is_free else spec.price_usd,
             )
 
         with structlog.contextvars.bound_contextvars(probe=probe_id, target=spec.id):
             try:
-                result = await self._driver.probe(
-                    probeable.target,
-                    draw_canary(self._rng),
-                    probeable.format,
-                    probe_id=probe_id,
-                    kind=kind,
-                    reason=reason,
-                    slot_s=slot_s,
-                )
+                if is_free:
+                    assert isinstance(probeable.format, LivenessFormat)
+                    result = await self._driver.liveness(
+                        probeable.target, probeable.format, probe_id=probe_id, slot_s=slot_s
+                    )
+                else:
+                    result = await self._driver.probe(
+                        probeable.target,
+                        draw_canary(self._rng),
+                        probeable.format,
+                        probe_id=probe_id,
+                        kind=kind,
+                        reason=reason,
+                        slot_s=slot_s,
+                    )
             except asyncio.CancelledError:
                 return fault("the monitor was shutting down")
             except Exception as error:  # The one loop that must go on whatever a plug-in does.
@@ -270,52 +315,7 @@ class Runner:
         self._store.probe(result, spec.provider)
         self._engine.accept(result)
         self._on_result()
-        self._log(result, spec)
-
-    def _log(self, result: ProbeResult, spec: TargetSpec) -> None:
-        """Write the one canonical line of a probe."""
-        fields = {
-            "probe": result.probe_id,
-            "target": result.target_id,
-            "provider": spec.provider,
-            "kind": result.kind.value,
-            "reason": result.reason.value,
-            "outcome": result.outcome.value,
-            "error": result.error.value if result.error else None,
-            "detail": result.detail or None,
-            "code": result.code,
-            "finish_reason": result.finish_reason,
-            "http_status": result.http_status,
-            "phase": result.failed_phase.value if result.failed_phase else None,
-            "duration_s": round(result.duration_s, 4),
-            "latency_s": None if result.latency_s is None else round(result.latency_s, 4),
-            "phases_s": {phase.value: round(s, 4) for phase, s in result.phases.items()},
-            "cost_usd": result.cost_usd,
-            "bytes": result.received_bytes,
-            "model_version": result.model_version,
-            "request_id": result.request_id,
-            "retry_at": result.retry_at,
-            "body_head": result.body_head,
-        }
-        fields = {name: value for name, value in fields.items() if value is not None}
-        write = log.info if result.outcome is Outcome.GOOD else log.warning
-        write("probe.finished", **fields)
+        blocks = 0
         if result.error is ErrorClass.POLICY_BLOCKED:
             blocks = self._engine.health(spec.id, result.started_at).consecutive_policy_blocks
-            if blocks >= _POLICY_BLOCKS_WARN:
-                log.warning(
-                    "canary.blocked",
-                    target=spec.id,
-                    in_a_row=blocks,
-                    hint="the harmless canary is refused: over-blocking, or the account is limited",
-                )
-
-
-def _tell(mark: Mark, use: CapUse) -> None:
-    write = log.error if mark is Mark.REACHED else log.warning
-    write(
-        f"spend_cap.{mark}",
-        cap=str(use.cap),
-        cap_usd=use.cap.micros / 1e6,
-        booked_usd=use.booked_micros / 1e6,
-    )
+        self._log.finished(result, spec, blocks)

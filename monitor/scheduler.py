@@ -3,6 +3,7 @@ When probes fire. The only module that imports APScheduler; core/schedule.py dec
 
 Each target fires once a slot at its own phase, with a seeded jitter. Slots that passed without a
 fire (a busy loop, a probe still running) are gaps ``missed``: APScheduler drops them in silence.
+Free calls have a grid of their own; a slot of it that is missed is no gap in what is measured.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class GridTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no ty
 
 
 class Schedule:
-    """Fires the canary of every target for as long as it is started."""
+    """Fires the canary and the free call of every target for as long as it is started."""
 
     def __init__(
         self,
@@ -61,9 +62,17 @@ class Schedule:
         clock: Clock,
         lag: LagMeter,
         seed: int,
+        liveness: Mapping[str, float] | None = None,
+        free_call: Fire | None = None,
     ) -> None:
-        """Call *fire* once a slot per target; tell *missed* of slots without a fire."""
+        """
+        Call *fire* once a slot per target; tell *missed* of slots without a fire.
+
+        *liveness* are the seconds between two free calls by target, each made by *free_call*.
+        """
         self._intervals = dict(intervals)
+        self._liveness = dict(liveness or {})
+        self._free_call = free_call
         self._fire = fire
         self._missed = missed
         self._clock = clock
@@ -83,6 +92,19 @@ class Schedule:
                 args=[target_id],
                 id=target_id,
                 # All explicit: APScheduler's own defaults lose runs (grace of one second).
+                misfire_grace_time=max(1, int(interval_s)),
+                coalesce=True,
+                max_instances=1,
+                replace_existing=True,
+            )
+        for target_id, interval_s in self._liveness.items():
+            # A name of its own gives it a phase and jitters that are not the canary's.
+            name = f"liveness/{target_id}"
+            self._scheduler.add_job(
+                self._run_free,
+                GridTrigger(name, interval_s, self._seed),
+                args=[target_id],
+                id=name,
                 misfire_grace_time=max(1, int(interval_s)),
                 coalesce=True,
                 max_instances=1,
@@ -116,6 +138,13 @@ class Schedule:
         except asyncio.CancelledError:
             # Shutdown: the probe itself runs on in a task of the runner and is drained there.
             return
+
+    async def _run_free(self, target_id: str) -> None:
+        assert self._free_call is not None
+        try:
+            await self._free_call(target_id)
+        except asyncio.CancelledError:
+            return  # As above.
 
     def _note_missed(self, target_id: str, slot: int) -> None:
         """Tell of every slot between the last fire and this one."""

@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from functools import cached_property
+from math import isfinite
 from typing import Any, Protocol, runtime_checkable
 
 from probes.blame import ERROR_TABLE, Effect, ErrorClass, ErrorRow, Outcome
@@ -221,6 +223,12 @@ class Alive:
     balance_usd: float | None = None
     limits: tuple[Limit, ...] = ()
     request_id: str | None = None
+
+    def __post_init__(self) -> None:
+        # What a plug-in tells is published: it may not be what no date or number is.
+        day = self.shutdown_on
+        assert day is None or date.fromisoformat(day).isoformat() == day
+        assert self.balance_usd is None or isfinite(self.balance_usd)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from probes.registry import load
 
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
@@ -36,3 +39,22 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip(f"no shared recordings at {path.name!r}; set IMGMON_SHARED")
     return path
+
+
+@pytest.fixture
+def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Install a distribution that declares entry points, in a folder of its own."""
+
+    def install(code: str, **entries: str) -> None:
+        stem = f"plugin_{len(list(tmp_path.iterdir()))}_{tmp_path.name}"
+        info = tmp_path / f"{stem}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {stem}\nVersion: 1.0\n")
+        lines = [f"{name} = {stem}:{place}" for name, place in entries.items()]
+        (info / "entry_points.txt").write_text("\n".join(["[imgmon.formats]", *lines, ""]))
+        (tmp_path / f"{stem}.py").write_text(code)
+        monkeypatch.syspath_prepend(tmp_path)
+        load.cache_clear()
+
+    yield install
+    load.cache_clear()

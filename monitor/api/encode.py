@@ -16,6 +16,7 @@ from typing import Any, Final
 from monitor.core.availability import floor_ratio
 from monitor.core.snapshot import (
     LastProbe,
+    Liveness,
     Order,
     Place,
     Quantile,
@@ -211,12 +212,27 @@ def target_document(view: TargetView) -> dict[str, Any]:
         "detail": health.detail,
         "retry_at": timestamp(health.retry_at),
         "policy_blocks_in_a_row": health.consecutive_policy_blocks,
+        "liveness": liveness_document(view.liveness, spec.liveness_s),
         "last_probe": last_document(view.last) if view.last else None,
     }
 
 
+def liveness_document(liveness: Liveness, interval_s: float | None) -> dict[str, Any]:
+    """Return what free calls say of a target."""
+    return {
+        "state": liveness.state.value,
+        "interval_s": interval_s,
+        "at": timestamp(liveness.at),
+        "error": liveness.error.value if liveness.error else None,
+        "detail": liveness.detail,
+        "answered_at": timestamp(liveness.answered_at),
+        "shutdown_on": liveness.shutdown_on,
+        "balance_usd": _rounded(liveness.balance_usd, 6),
+    }
+
+
 def last_document(last: LastProbe) -> dict[str, Any]:
-    """Return the newest probe of a target."""
+    """Return the newest generation of a target."""
     return {
         "probe": last.probe_id,
         "started_at": timestamp(last.started_at),

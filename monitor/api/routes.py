@@ -18,7 +18,7 @@ from monitor.api import encode, schemas
 from monitor.api.problems import ProblemOut
 from monitor.clock import Clock
 from monitor.publisher import Body, Published, Publisher
-from probes.model import ProbeResult
+from probes.model import ProbeKind, ProbeResult
 
 Id = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
 IfNoneMatch = Annotated[str | None, Header(max_length=1000)]
@@ -47,14 +47,14 @@ class Sources:
     What the routes read.
 
     Attributes:
-        results: (target id, cursor, limit) to a page of stored probes; runs in a thread.
+        results: (target id, cursor, limit, kind) to a page of stored probes; runs in a thread.
         problems: Reasons why the daemon is not ready; empty when it is.
         metrics: Accept header to (media type, exposition); runs in a thread.
     """
 
     publisher: Publisher
     clock: Clock
-    results: Callable[[str, int | None, int], Page]
+    results: Callable[[str, int | None, int, ProbeKind | None], Page]
     problems: Callable[[], list[str]]
     metrics: Callable[[str], tuple[str, bytes]]
 
@@ -144,7 +144,7 @@ def _targets(router: APIRouter, sources: Sources) -> None:
         "/v1/targets", response_model=schemas.TargetsOut, responses=CACHED, tags=["targets"]
     )
     async def get_targets(if_none_match: IfNoneMatch = None) -> Response:
-        """Every target, its state and its newest probe."""
+        """Every target, its state, what free calls say, and its newest generation."""
         current = published(sources)
         return answer(sources, current, current.bodies[encode.TARGETS_KEY], if_none_match)
 
@@ -182,10 +182,11 @@ def _targets(router: APIRouter, sources: Sources) -> None:
         target: Id,
         cursor: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
         limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 100,
+        kind: Annotated[ProbeKind | None, Query()] = None,
     ) -> Response:
-        """Stored probes, newest first, paged by cursor."""
+        """Stored probes, newest first, paged by cursor; of one kind, or all."""
         existing(published(sources), target)
-        page = await asyncio.to_thread(sources.results, target, cursor, limit)
+        page = await asyncio.to_thread(sources.results, target, cursor, limit, kind)
         rows = [result_document(result) for result in page.results]
         return JSONResponse({
             "schema": encode.SCHEMA,
@@ -256,4 +257,6 @@ def result_document(result: ProbeResult) -> dict[str, Any]:
         "retry_at": encode.timestamp(result.retry_at),
         "cost_usd": result.cost_usd,
         "phases_s": {phase.value: round(s, 4) for phase, s in result.phases.items()},
+        "shutdown_on": result.shutdown_on,
+        "balance_usd": result.balance_usd,
     }

@@ -117,7 +117,7 @@ class ImageOut(BaseModel):
 
 
 class ProbeOut(BaseModel):
-    """The newest probe of a target."""
+    """The newest generation of a target."""
 
     probe: str
     started_at: str
@@ -133,8 +133,21 @@ class ProbeOut(BaseModel):
     model_version: str | None
 
 
+class LivenessOut(BaseModel):
+    """What free calls say of a target; never part of its state, windows or place."""
+
+    state: Literal["ok", "failing", "unknown"]
+    interval_s: Seconds | None = Field(description="Null where no free calls are made.")
+    at: str | None = Field(description="Start of the newest call that said something.")
+    error: str | None
+    detail: str
+    answered_at: str | None = Field(description="The age of shutdown_on and balance_usd.")
+    shutdown_on: str | None = Field(description="ISO day from which the model will be gone.")
+    balance_usd: float | None
+
+
 class TargetOut(BaseModel):
-    """A target: what it is, how it is, its newest probe."""
+    """A target: what it is, how it is, its newest generation."""
 
     target: str
     provider: str
@@ -151,6 +164,7 @@ class TargetOut(BaseModel):
     detail: str
     retry_at: str | None
     policy_blocks_in_a_row: int
+    liveness: LivenessOut
     last_probe: ProbeOut | None
 
 
@@ -244,6 +258,8 @@ class ResultOut(BaseModel):
     retry_at: str | None
     cost_usd: float
     phases_s: dict[str, Seconds]
+    shutdown_on: str | None
+    balance_usd: float | None
 
 
 class ResultsOut(BaseModel):

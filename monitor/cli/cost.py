@@ -96,7 +96,8 @@ def measured(config: Config) -> dict[str, WindowFigures]:
     engine = Engine(config.specs, config.pools, config.policy)
     reader = Reader(config.store_path)
     try:
-        for result in reader.replay(now - max(config.policy.windows.values())):
+        since = now - max(config.policy.windows.values())
+        for result in reader.replay(since, free_calls=0):
             engine.accept(result)
     except StoreError as error:
         click.echo(f"warning: nothing is known of what was measured: {error}", err=True)

@@ -18,7 +18,12 @@ from monitor.config.schema import ObjectiveTable, PoolTable, TargetTable
 from monitor.config.values import LOOPBACK, duration_text
 from monitor.core.spec import PROFILES, WINDOWS, Objective, Policy, PoolSpec, Profile, TargetSpec
 from monitor.errors import ConfigError, Problem
-from monitor.limits import CONFIG_BYTES_MAX, INTERVAL_S_MAX, INTERVAL_S_MIN
+from monitor.limits import (
+    CONFIG_BYTES_MAX,
+    INTERVAL_S_MAX,
+    INTERVAL_S_MIN,
+    LIVENESS_S_DEFAULT,
+)
 from monitor.presets import knowing
 from monitor.secrets import Redactor
 from probes.model import ErrorClass, Target
@@ -158,9 +163,18 @@ class _Builder:
             log_level=rest.log.level,
             vantage=rest.vantage,
             source=source,
-            secrets=tuple(dict.fromkeys(p.key for p in providers.values() if p.key)),
+            secrets=tuple(
+                dict.fromkeys(
+                    key for p in providers.values() for key in (p.key, p.balance_key) if key
+                )
+            ),
             key_references={
                 t.id: t.api_key for t in self._tables.providers.values() if t.api_key is not None
+            },
+            balance_references={
+                t.id: t.balance_key
+                for t in self._tables.providers.values()
+                if t.balance_key is not None
             },
             origins=self._origins,
             warnings=tuple(self._warnings),
@@ -239,6 +253,7 @@ class _Builder:
             poll_hosts=provider.poll_hosts,
             allow_private_downloads=provider.allow_private_downloads,
             deadline_s=deadline_s,
+            balance_key=provider.balance_key,
         )
         spec = TargetSpec(
             id=table.id,
@@ -249,6 +264,7 @@ class _Builder:
             price_usd=price_usd,
             interval_s=table.interval,
             deadline_s=deadline_s,
+            liveness_s=self._liveness_s(path, table, provider, wire_format),
             claim=_objective(table.claim),
             spend_cap=spend_cap(table.spend_cap),
         )
@@ -281,6 +297,23 @@ class _Builder:
                 "lower deadline or raise interval",
             )
         return table.deadline
+
+    def _liveness_s(
+        self, path: str, table: TargetTable, provider: Provider, wire_format: str
+    ) -> float | None:
+        """Return the seconds between two free calls; None where none are made."""
+        lacks = ""
+        if not self._formats.has_free_call(wire_format):
+            lacks = f"wire format {wire_format!r} has no free call"
+        elif not provider.key and not provider.key_missing:
+            lacks = f"provider {table.provider!r} has no api_key that a free call could prove"
+        if lacks and table.liveness not in (None, "off"):
+            self._problem(f"{path}.liveness", lacks, 'drop it, or write "off"')
+        every = provider.liveness if table.liveness is None else table.liveness
+        if every is None:
+            self._origins[f"targets.{table.id}.liveness"] = lacks or "default"
+            every = LIVENESS_S_DEFAULT
+        return None if every == "off" or lacks else every
 
     def _format(self, path: str, table: TargetTable, provider: Provider) -> str | None:
         name = table.format or provider.format

@@ -25,6 +25,7 @@ class Config:
         log_format: ``auto``, ``json`` or ``console``.
         secrets: Every value that must not be shown, for redaction.
         key_references: Provider id to where its key is kept.
+        balance_references: Provider id to where its token for the balance is kept.
         origins: ``targets.ID.KEY`` or ``providers.ID.KEY`` to where a value that the file does not
             give comes from.
         warnings: What is odd but no error, one sentence each.
@@ -46,6 +47,7 @@ class Config:
     source: str
     secrets: tuple[str, ...] = field(repr=False)
     key_references: Mapping[str, Reference]
+    balance_references: Mapping[str, Reference]
     origins: Mapping[str, str]
     warnings: tuple[str, ...]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, Literal
 
 from monitor.config.file import suggestion
 from monitor.config.schema import ProviderTable, SpendCapTable
@@ -14,6 +14,7 @@ from monitor.errors import Problem
 from monitor.presets import PRESETS, Preset
 from monitor.secrets import SecretError, resolve
 from probes import registry
+from probes.model import LivenessFormat
 
 
 class WireFormats:
@@ -27,6 +28,13 @@ class WireFormats:
     def options(self, name: str) -> frozenset[str] | None:
         """Return the option keys of a format; None when a broken plug-in cannot tell."""
         return _options_of(name)
+
+    def has_free_call(self, name: str) -> bool:
+        """Return whether a format has a free call; a broken plug-in has nothing."""
+        try:
+            return isinstance(registry.load(name), LivenessFormat)
+        except registry.FormatError:
+            return False  # Told when the daemon loads it, as above.
 
     def check_options(
         self, path: str, name: str, options: Mapping[str, Any], problems: list[Problem]
@@ -62,6 +70,8 @@ class Provider:
         key: The credential; empty where there is none.
         key_missing: Why there is none although one is configured; empty otherwise.
         own_options: From the file, for every format that knows them.
+        liveness: Seconds between free calls, ``off``, or None where the file does not say.
+        balance_key: Token that tells a relay's balance; empty where there is none.
     """
 
     spec: ProviderSpec
@@ -72,7 +82,9 @@ class Provider:
     relay: bool
     poll_hosts: tuple[str, ...]
     allow_private_downloads: bool
+    liveness: float | Literal["off"] | None
     key: str = field(repr=False)
+    balance_key: str = field(repr=False)
     key_missing: str
 
     def options_for(self, wire_format: str, formats: WireFormats) -> dict[str, Any]:
@@ -129,9 +141,14 @@ class Providers:
         elif name is not None:
             self._formats.check_options(f"{path}.options", name, table.options, self._problems)
         key, key_missing = self._key(path, table, preset)
+        balance_key = self._balance_key(table)
         if base_url is None or (name is not None and name not in self._formats.names):
             return None
         self._note_origins(table, preset)
+        relay = table.relay if table.relay is not None else bool(preset and preset.relay)
+        if table.balance_key is not None and not relay:
+            fix = "drop it, or set relay = true if it passes requests on"
+            self._problem(f"{path}.balance_key", "is only for relays of the one-api family", fix)
         poll_hosts = preset.poll_hosts if preset else ()
         return Provider(
             spec=ProviderSpec(id=table.id, spend_cap=spend_cap(table.spend_cap)),
@@ -139,10 +156,12 @@ class Providers:
             base_url=base_url,
             format=name,
             own_options=table.options,
-            relay=table.relay if table.relay is not None else bool(preset and preset.relay),
+            relay=relay,
             poll_hosts=poll_hosts if table.poll_hosts is None else tuple(table.poll_hosts),
             allow_private_downloads=table.allow_private_downloads,
+            liveness=table.liveness,
             key=key,
+            balance_key=balance_key,
             key_missing=key_missing,
         )
 
@@ -183,6 +202,16 @@ class Providers:
         except SecretError as error:
             self._warnings.append(f"provider {table.id}: {error}; its targets are not probed")
             return "", str(error)
+
+    def _balance_key(self, table: ProviderTable) -> str:
+        """Return the token that tells the balance; empty where it cannot be had."""
+        if table.balance_key is None:
+            return ""
+        try:
+            return resolve(table.balance_key, self._environ).reveal()
+        except SecretError as error:
+            self._warnings.append(f"provider {table.id}: {error}; its balance is not told")
+            return ""
 
     def _note_origins(self, table: ProviderTable, preset: Preset | None) -> None:
         if preset is None:

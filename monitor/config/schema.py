@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from monitor.config import values
 from monitor.core.spec import Policy
-from monitor.limits import POOLS_MAX, PROFILES_MAX, TARGETS_MAX, WINDOWS_MAX
+from monitor.limits import INTERVAL_S_MIN, POOLS_MAX, PROFILES_MAX, TARGETS_MAX, WINDOWS_MAX
 from monitor.secrets import Reference, SecretError, parse_reference
 
 T = TypeVar("T")
@@ -51,6 +51,18 @@ Duration = Annotated[
         "anyOf": [
             {"type": "string", "pattern": values.DURATION_PATTERN},
             {"type": "number", "exclusiveMinimum": 0},
+        ],
+    }),
+]  # fmt: skip
+Every = Annotated[
+    float | Literal["off"],
+    PlainValidator(_told(values.parse_every)),
+    WithJsonSchema({
+        "description": 'Such as "90s" or "5m", at least a second, or "off".',
+        "anyOf": [
+            {"const": "off"},
+            {"type": "string", "pattern": values.DURATION_PATTERN},
+            {"type": "number", "minimum": INTERVAL_S_MIN},
         ],
     }),
 ]  # fmt: skip
@@ -144,6 +156,13 @@ class ProviderTable(Table):
     allow_private_downloads: bool = Field(
         default=False, description="Whether result links may point into private networks."
     )
+    liveness: Every | None = Field(
+        default=None, description="Default of the same key of its targets."
+    )
+    balance_key: Key | None = Field(
+        default=None,
+        description="Where a relay keeps the account's own token: free calls then tell the balance.",
+    )
     spend_cap: SpendCapTable | None = None
 
 
@@ -162,6 +181,10 @@ class TargetTable(Table):
     deadline: Duration | None = Field(
         default=None,
         description="Total time of one probe; default 80 % of interval, at most 120 s.",
+    )
+    liveness: Every | None = Field(
+        default=None,
+        description='Time between two free calls, or "off"; default 5m where the format has one.',
     )
     pools: list[str] = []
     spend_cap: SpendCapTable | None = None

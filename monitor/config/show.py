@@ -60,6 +60,9 @@ def _provider(config: Config, provider_id: str, target: Target | None) -> Iterat
             "allow_private_downloads": target.allow_private_downloads,
         }
         comments["api_key"] = MASK if target.api_key else "not available"
+        if (balance := config.balance_references.get(provider_id)) is not None:
+            values["balance_key"] = {balance.kind: balance.place}
+            comments["balance_key"] = MASK if target.balance_key else "not available"
     else:
         # Nothing is known of what no target uses; a file must name some place all the same.
         values["base_url"] = "http://localhost"
@@ -80,6 +83,7 @@ def _target(config: Config, target: Target, spec: TargetSpec) -> Iterator[str]:
         "price_usd": target.price_usd,
         "interval": duration_value(spec.interval_s),
         "deadline": duration_value(spec.deadline_s),
+        "liveness": "off" if spec.liveness_s is None else duration_value(spec.liveness_s),
         "pools": [pool.id for pool in config.pools if target.id in pool.targets],
         "claim": _objective(spec.claim),
         "options": target.options,

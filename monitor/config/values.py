@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from contextlib import suppress
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from monitor.limits import IMAGE_PIXELS_MAX
+from monitor.limits import IMAGE_PIXELS_MAX, INTERVAL_S_MAX, INTERVAL_S_MIN
 
 SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -39,6 +39,20 @@ def parse_duration(value: object) -> float:
         raise BadValueError("is not a duration", 'write "90s", "15m", "1h" or a number of seconds')
     if not (math.isfinite(seconds) and seconds > 0):
         raise BadValueError("must be a duration above zero")
+    return seconds
+
+
+def parse_every(value: object) -> float | Literal["off"]:
+    """Return the seconds between two free calls, or ``"off"``."""
+    if value == "off":
+        return "off"
+    try:
+        seconds = parse_duration(value)
+    except BadValueError as error:
+        raise BadValueError(str(error), 'write for example "5m", or "off"') from error
+    if not INTERVAL_S_MIN <= seconds <= INTERVAL_S_MAX:
+        bounds = f"{duration_text(INTERVAL_S_MIN)} to {duration_text(INTERVAL_S_MAX)}"
+        raise BadValueError(f"must be {bounds}", 'write for example "5m", or "off"')
     return seconds
 
 

@@ -120,9 +120,40 @@ class Health:
     consecutive_policy_blocks: int = 0
 
 
+class LifeSign(StrEnum):
+    """What free calls say of a target."""
+
+    OK = "ok"
+    FAILING = "failing"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Liveness:
+    """
+    What free calls say of a target, beside its state and never part of it.
+
+    Attributes:
+        at: Start of the newest call that said something; None before the first.
+        error: Why calls fail; None unless they do.
+        detail: In words.
+        answered_at: Start of the newest call that was answered: the age of the two below.
+        shutdown_on: ISO day from which the model will be gone; None when none was told.
+        balance_usd: Money left on the account; None when it was not told.
+    """
+
+    state: LifeSign = LifeSign.UNKNOWN
+    at: float | None = None
+    error: ErrorClass | None = None
+    detail: str = ""
+    answered_at: float | None = None
+    shutdown_on: str | None = None
+    balance_usd: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastProbe:
-    """The newest probe of a target, for views that show the last stored result."""
+    """The newest generation of a target, for views that show the last stored result."""
 
     probe_id: str
     started_at: float
@@ -147,6 +178,7 @@ class TargetView:
     windows: Mapping[str, WindowFigures]
     last: LastProbe | None
     recent_latencies: tuple[float, ...]  # Newest last, good scheduled samples, bounded.
+    liveness: Liveness = field(default_factory=Liveness)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +258,8 @@ class Totals:
     Cumulative since the first stored probe; they only grow.
 
     Attributes:
-        latency_counts: Per target, good probes per bucket (last: above all bounds), not cumulative.
+        latency_counts: Per target, good generations per bucket (last: above all bounds), not
+            cumulative.
         gaps: (target, reason) to slots without a probe.
         order_changes: (pool, profile) to changes of the decision.
     """

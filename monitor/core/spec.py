@@ -65,6 +65,7 @@ class TargetSpec:
     Attributes:
         price_usd: What a client pays for one image; also the worst case of one canary.
         interval_s: Length of a schedule slot.
+        liveness_s: Time between two free calls; None where none are made.
         unusable: Set when no probe can be sent at all (a missing key), with *unusable_detail*
             saying what to do.
     """
@@ -77,6 +78,7 @@ class TargetSpec:
     price_usd: float
     interval_s: float
     deadline_s: float
+    liveness_s: float | None = None
     claim: Objective = field(default_factory=Objective)
     spend_cap: SpendCap | None = None
     unusable: ErrorClass | None = None

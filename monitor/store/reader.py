@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from sqlalchemy import NullPool, case, create_engine, func
+from sqlalchemy import NullPool, Select, case, create_engine, func, or_
+from sqlalchemy import select as sql_select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, select
 
@@ -31,10 +32,11 @@ from monitor.store.tables import (
     order_of,
     probe_result,
 )
-from probes.model import ErrorClass, Outcome, ProbeResult
+from probes.model import ErrorClass, Outcome, ProbeKind, ProbeResult
 
 _ROWS_AT_ONCE: Final = 1_000
 _PAGE_MAX: Final = 1_000
+_IS_NO_CALL: Final = col(ProbeRow.kind) != ProbeKind.LIVENESS.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +72,20 @@ class Reader:
         """Let go of the file."""
         self._engine.dispose()
 
-    def replay(self, since: float) -> Iterator[ProbeResult]:
+    def replay(self, since: float, *, free_calls: int | None = None) -> Iterator[ProbeResult]:
         """
         Return the probes started at or after *since*, in the order in which they finished.
 
         That is the order in which they were judged when they were new; the wall clock may have
         been set back in between.
+
+        Args:
+            since: Wall time, seconds since the epoch.
+            free_calls: Only so many of each target, the newest; None for all.
         """
         query = select(ProbeRow).where(col(ProbeRow.started_at) >= since)
+        if free_calls is not None:
+            query = query.where(or_(_IS_NO_CALL, col(ProbeRow.id).in_(_newest_calls(free_calls))))
         with self._session() as session:
             rows = session.exec(
                 query.order_by(col(ProbeRow.id)).execution_options(yield_per=_ROWS_AT_ONCE)
@@ -127,7 +135,11 @@ class Reader:
             )
 
     def results(
-        self, target_id: str, before_id: int | None, limit: int
+        self,
+        target_id: str,
+        before_id: int | None,
+        limit: int,
+        kind: ProbeKind | None = None,
     ) -> tuple[tuple[ProbeResult, ...], int | None]:
         """
         Return a page of probes, newest first, and the cursor of the next one, None at the end.
@@ -136,11 +148,14 @@ class Reader:
             target_id: Whose probes.
             before_id: Cursor that an earlier page gave; None for the first page.
             limit: Rows a page, at most 1000.
+            kind: Only probes of this kind; None for all.
         """
         limit = max(1, min(limit, _PAGE_MAX))
         query = select(ProbeRow).where(ProbeRow.target_id == target_id)
         if before_id is not None:
             query = query.where(col(ProbeRow.id) < before_id)
+        if kind is not None:
+            query = query.where(ProbeRow.kind == kind.value)
         with self._session() as session:
             rows = session.exec(query.order_by(col(ProbeRow.id).desc()).limit(limit + 1)).all()
             page = tuple(probe_result(row) for row in rows[:limit])
@@ -184,6 +199,15 @@ class Reader:
             raise StoreError(f"cannot read {self._path}: {cause}") from error
 
 
+def _newest_calls(count: int) -> Select[tuple[int | None]]:
+    """Return the query for the ids of each target's newest *count* free calls."""
+    newest_first = func.row_number().over(
+        partition_by=col(ProbeRow.target_id), order_by=col(ProbeRow.id).desc()
+    )
+    calls = sql_select(col(ProbeRow.id), newest_first.label("n")).where(~_IS_NO_CALL).subquery()
+    return sql_select(calls.c.id).where(calls.c.n <= count)
+
+
 def _probe_counts(session: Session) -> dict[ProbeCount, int]:
     key = (col(ProbeRow.target_id), col(ProbeRow.kind), col(ProbeRow.error))
     counts = {}
@@ -204,7 +228,7 @@ def _spend(session: Session) -> dict[str, float]:
 def _latencies(
     session: Session, bounds: Sequence[float]
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, float]]:
-    """Return, by target, good probes per bucket and the sum of their latencies."""
+    """Return, by target, good generations per bucket and the sum of their latencies."""
     latency = col(ProbeRow.latency_s)
     bucket = case(
         *((latency <= bound, index) for index, bound in enumerate(bounds)), else_=len(bounds)
@@ -212,7 +236,8 @@ def _latencies(
     total_micros = func.sum(func.round(latency * 1_000_000))
     query = (
         select(ProbeRow.target_id, bucket, func.count(), total_micros)
-        .where(latency.is_not(None))
+        # A free call is no picture.
+        .where(latency.is_not(None), _IS_NO_CALL)
         .group_by(ProbeRow.target_id, bucket)
     )
     counts: dict[str, list[int]] = {}

@@ -46,6 +46,7 @@ def config(simulator, tmp_path, monkeypatch) -> Path:
             openai=simulator.base("openai"),
             interval="1h",
             openai_cap="",
+            liveness="5m",
         )
     )
     return path

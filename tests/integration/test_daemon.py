@@ -36,6 +36,7 @@ id = "google"
 format = "gemini"
 base_url = "{base_url}"
 api_key = {{ env = "KEY" }}
+liveness = "off"
 
 [[targets]]
 id = "t"

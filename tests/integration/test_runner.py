@@ -22,7 +22,7 @@ from monitor.runner import Ledger, Runner
 from monitor.secrets import Redactor
 from monitor.store.reader import Reader
 from monitor.store.writer import Writer
-from probes.model import ErrorClass, Outcome, ProbeReason, ProbeResult
+from probes.model import ErrorClass, Outcome, ProbeKind, ProbeReason, ProbeResult
 from tests.support.daemon import until
 
 pytestmark = pytest.mark.anyio
@@ -99,6 +99,10 @@ class Act:
             duration_s=1.0,
             **{"cost_usd": 0.1, **given, **extra},
         )
+
+    async def liveness(self, target, fmt, **given) -> ProbeResult:
+        """The same for a free call."""
+        return await self.probe(target, None, fmt, kind=ProbeKind.LIVENESS, cost_usd=0.0, **given)
 
 
 async def nothing() -> None:

@@ -198,21 +198,36 @@ def test_what_is_read_is_what_was_written(stored, gaps, since):
         writer.close()
 
         assert [r for r in stored if r.started_at >= since] == list(reader.replay(since))
+        assert without_old_calls(stored, 2) == list(reader.replay(0, free_calls=2))
         assert [(t, r, at) for t, r, at in gaps if at >= since] == [
             (gap.target_id, gap.reason, gap.at) for gap in reader.gaps(since)
         ]
-        assert [r for r in stored if r.target_id == "a"] == paged(reader, "a", 3)[::-1]
+        of_a = [r for r in stored if r.target_id == "a"]
+        assert of_a == paged(reader, "a", 3)[::-1]
+        for kind in ProbeKind:
+            assert [r for r in of_a if r.kind is kind] == paged(reader, "a", 3, kind)[::-1]
         hashes = [r.image.sha256 for r in stored if r.target_id == "a" and r.image]
         assert tuple(hashes[-4:]) == reader.recent_hashes("a", 4)
         check_sums(reader, stored, gaps)
         reader.close()
 
 
-def paged(reader, target, size):
-    """All stored probes of *target*, newest first, page by page."""
+def without_old_calls(stored, count):
+    """All probes but the free calls that are older than the newest *count* of their target."""
+    calls = {
+        t: [r for r in stored if r.target_id == t and r.kind is ProbeKind.LIVENESS] for t in "ab"
+    }
+    old = {
+        id(r) for of_target in calls.values() for r in of_target[: max(0, len(of_target) - count)]
+    }
+    return [r for r in stored if id(r) not in old]
+
+
+def paged(reader, target, size, kind=None):
+    """All stored probes of *target* and *kind*, newest first, page by page."""
     found, cursor = [], None
     while True:
-        page, cursor = reader.results(target, cursor, size)
+        page, cursor = reader.results(target, cursor, size, kind)
         assert len(page) <= size
         found += page
         if cursor is None:
@@ -235,7 +250,7 @@ def check_sums(reader, stored, gaps):
     spent, latency, buckets = Counter(), Counter(), {}
     for result in stored:
         spent[result.target_id] += micros(result.cost_usd)
-        if result.latency_s is not None:
+        if result.latency_s is not None and result.kind is not ProbeKind.LIVENESS:
             latency[result.target_id] += micros(result.latency_s)
             counts = buckets.setdefault(result.target_id, [0] * (len(BOUNDS) + 1))
             counts[bisect_left(BOUNDS, result.latency_s)] += 1

@@ -30,12 +30,14 @@ id = "google"
 preset = "google-gemini"
 base_url = "{gemini}"
 api_key = {{ env = "KEY" }}
+liveness = "{liveness}"
 
 [[providers]]
 id = "openai"
 preset = "openai"
 base_url = "{openai}/v1"
 api_key = {{ env = "KEY" }}
+liveness = "{liveness}"
 {openai_cap}
 
 [[targets]]
@@ -69,6 +71,7 @@ def configuration(
     *,
     interval: str = "7d",  # No slot fires during a test unless it asks for one.
     openai_cap: str = "",
+    liveness: str = "off",  # Likewise.
     environ: dict[str, str] | None = None,
 ) -> Config:
     """Two targets at the simulator, in one pool."""
@@ -78,6 +81,7 @@ def configuration(
         openai=simulator.base("openai"),
         interval=interval,
         openai_cap=openai_cap,
+        liveness=liveness,
     )
     return parse(text, {"KEY": KEY} if environ is None else environ, "test")
 

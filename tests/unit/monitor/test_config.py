@@ -165,6 +165,7 @@ def test_the_smallest_configuration_has_every_default():
     assert (("127.0.0.1", 8720), Path("imgmon.db")) == (config.listen, config.store_path)
     assert ("auto", "info", "default") == (config.log_format, config.log_level, config.vantage)
     assert ((), ()) == (config.secrets, config.warnings)
+    assert spec.liveness_s is None  # Without a key there is nothing to prove for free.
     assert [None] * 3 == [config.spend_cap, config.providers["lab"].spend_cap, spec.spend_cap]
 
 
@@ -197,6 +198,8 @@ def test_everything_that_is_written_arrives():
         options = { safety_tolerance = 5 }
         relay = true
         poll_hosts = [".example.com"]
+        liveness = "10m"
+        balance_key = { env = "LAOZHANG_API_KEY" }
         allow_private_downloads = true
         spend_cap = { usd_per_day = 2 }
         [[targets]]
@@ -208,6 +211,7 @@ def test_everything_that_is_written_arrives():
         price_usd = 1
         interval = 60
         deadline = "59s"
+        liveness = 45
         pools = ["p", "p"]
         spend_cap = { usd_per_day = 0.5, usd_per_month = 9.5 }
         claim = { availability = 1, latency_p95 = "12s" }
@@ -234,6 +238,9 @@ def test_everything_that_is_written_arrives():
     assert SpendCap(usd_per_day=0.5, usd_per_month=9.5) == config.specs["a"].spend_cap
     assert ("https://api.eu.bfl.ai", ENVIRON["BFL_API_KEY"], (512, 256), "high", 1.0) == (
         target.base_url, target.api_key, target.size, target.quality, target.price_usd,
+    )  # fmt: skip
+    assert (45.0, ENVIRON["LAOZHANG_API_KEY"]) == (
+        config.specs["a"].liveness_s, target.balance_key,
     )  # fmt: skip
     assert {"safety_tolerance": 5, "output_format": "png"} == target.options
     assert (True, (".example.com",), True, 59.0) == (
@@ -333,6 +340,100 @@ def test_no_representation_of_a_configuration_shows_a_key():
     assert (ENVIRON["GEMINI_API_KEY"],) == config.secrets
     assert ENVIRON["GEMINI_API_KEY"] not in repr(config) + show(config)
     assert 'api_key = { env = "GEMINI_API_KEY" }  # ***' in show(config)
+
+
+KEYED = PROVIDER + 'api_key = { env = "OPENAI_API_KEY" }\n'
+RELAY = PROVIDER + "relay = true\n"
+
+
+def test_the_token_of_a_balance_is_as_secret_as_a_key():
+    """Masked when shown, known to the redactor, and shown again as the reference it was."""
+    text = f'{RELAY}balance_key = {{ env = "BFL_API_KEY" }}\n{TARGET}'
+    config = parse(text, ENVIRON, "the test")
+    token = ENVIRON["BFL_API_KEY"]
+
+    assert (token,) == config.secrets
+    assert token not in repr(config) + repr(config.targets) + show(config)
+    assert 'balance_key = { env = "BFL_API_KEY" }  # ***' in show(config)
+    assert config.targets == parse(show(config), ENVIRON, "again").targets
+
+
+def test_a_missing_token_of_a_balance_is_a_warning():
+    """The targets are probed all the same; only their balance is not told."""
+    text = f'{RELAY}balance_key = {{ env = "ABSENT" }}\n{TARGET}'
+    config = parse(text, {}, "the test")
+
+    assert (
+        "provider lab: environment variable ABSENT is not set; its balance is not told",
+    ) == config.warnings
+    assert (None, "", ()) == (
+        config.specs["pic"].unusable, config.targets[0].balance_key, config.secrets,
+    )  # fmt: skip
+    assert "# not available" in show(config)
+
+
+@pytest.mark.parametrize(
+    ("provider", "target", "seconds"),
+    [
+        ("", "", 300.0),
+        ('liveness = "90s"', "", 90.0),
+        ('liveness = "off"', "", None),
+        ('liveness = "off"', 'liveness = "1s"', 1.0),
+        ("liveness = 60", 'liveness = "off"', None),
+        ("", 'liveness = "2h"', 7200.0),
+    ],
+)
+def test_the_pace_of_free_calls_is_the_targets_then_the_providers(provider, target, seconds):
+    """Five minutes where neither says anything; what is shown means the same."""
+    config = parse(f"{KEYED}{provider}\n{TARGET}{target}\n", ENVIRON, "the test")
+    again = parse(show(config), ENVIRON, "again")
+
+    assert seconds == config.specs["pic"].liveness_s == again.specs["pic"].liveness_s
+    is_default = not provider and not target
+    assert is_default == ("targets.pic.liveness" in config.origins)
+
+
+SILENT = """
+class Silent:
+    name = "silent"
+    options = {}
+    def exchange(self, target, canary):
+        yield
+"""
+
+
+@pytest.mark.parametrize(
+    ("provider", "message"),
+    [
+        (KEYED.replace("openai-images", "silent"), "wire format 'silent' has no free call"),
+        (PROVIDER, "provider 'lab' has no api_key that a free call could prove"),
+    ],
+    ids=["format", "key"],
+)
+def test_where_there_is_no_free_call_none_is_made(plug_in, provider, message):
+    """It is no error unless it is asked for on the target, and then the message says why."""
+    plug_in(SILENT, silent="Silent")
+    text = provider + 'liveness = "1m"\n' + TARGET
+    config = parse(text, ENVIRON, "the test")
+    (problem,) = problems_in(text + 'liveness = "1m"\n')
+
+    assert config.specs["pic"].liveness_s is None
+    assert parse(text + 'liveness = "off"\n', ENVIRON, "x").specs["pic"].liveness_s is None
+    assert parse(show(config), ENVIRON, "again").specs == config.specs
+    assert f'targets[0].liveness: {message}; drop it, or write "off"' == str(problem)
+
+
+def test_a_broken_plug_in_has_no_free_call(plug_in):
+    """What is wrong with it is told when its targets are wired."""
+    plug_in("import nowhere_to_be_found", lost="Lost")
+    text = KEYED.replace("openai-images", "lost") + TARGET
+
+    assert parse(text, ENVIRON, "the test").specs["pic"].liveness_s is None
+
+
+def test_a_key_that_is_missing_today_changes_no_plan():
+    """What is shown is the same on a machine without the key."""
+    assert 300.0 == parse(KEYED + TARGET, {}, "the test").specs["pic"].liveness_s
 
 
 @pytest.mark.parametrize(

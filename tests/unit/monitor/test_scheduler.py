@@ -78,6 +78,55 @@ async def test_a_leap_of_the_clock_is_a_bounded_number_of_gaps():
     assert 1440 <= len(missed) <= 1442
 
 
+async def test_free_calls_have_a_grid_of_their_own():
+    """Their phase and jitters are not the canary's, and both fire."""
+    from monitor.clock import SystemClock
+
+    fired: list[str] = []
+    both = asyncio.Event()
+
+    def noting(what: str):
+        async def fire(target_id: str) -> None:
+            fired.append(f"{what} {target_id}")
+            if len(set(fired)) == 2:
+                both.set()
+
+        return fire
+
+    clock = SystemClock()
+    turning = Schedule(
+        {"t": 0.2}, fire=noting("canary"), missed=lambda *_: None, clock=clock,
+        lag=LagMeter(clock), seed=1, liveness={"t": 0.1}, free_call=noting("free call"),
+    )  # fmt: skip
+    turning.start()
+    async with asyncio.timeout(10):
+        await both.wait()
+    turning.stop()
+
+    assert {"canary t", "free call t"} == set(fired)
+    assert phase_s("t", 60.0) != phase_s("liveness/t", 60.0)
+    canary, call = GridTrigger("t", 60.0, 1), GridTrigger("liveness/t", 60.0, 1)
+    assert [canary.jitter_of(k) for k in range(9)] != [call.jitter_of(k) for k in range(9)]
+
+
+async def test_a_free_call_that_was_missed_is_no_gap():
+    """It is no part of what is measured: nothing is told, however long the loop stood still."""
+    clock, missed, called = ManualClock(wall=START), [], []
+
+    async def call(target_id: str) -> None:
+        called.append(target_id)
+
+    turning = Schedule(
+        {}, fire=call, missed=lambda *gap: missed.append(gap), clock=clock, lag=LagMeter(clock),
+        seed=1, liveness={"t": 60.0}, free_call=call,
+    )  # fmt: skip
+    await turning._run_free("t")
+    clock.advance(6000)
+    await turning._run_free("t")
+
+    assert (["t", "t"], []) == (called, missed)
+
+
 async def test_a_started_schedule_fires_and_a_stopped_one_does_not():
     """Start and stop do what they say on a real loop."""
     from monitor.clock import SystemClock

@@ -8,6 +8,7 @@ import pytest
 
 from probes.model import (
     ERROR_TABLE,
+    Alive,
     Effect,
     ErrorClass,
     Outcome,
@@ -162,6 +163,22 @@ def test_only_the_download_phase_makes_a_download():
 def test_a_body_that_is_not_json_reads_as_none(body, expected):
     """Classifying hostile bodies never raises."""
     assert expected == Reply(status=200, body=body).json
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"shutdown_on": "soon"},
+        {"shutdown_on": "20261201"},
+        {"shutdown_on": "2026-12-01T00:00:00"},
+        {"balance_usd": float("nan")},
+        {"balance_usd": float("inf")},
+    ],
+)
+def test_a_sign_of_life_tells_days_and_amounts_or_nothing(told):
+    """A plug-in's odd answer is its own fault, here, and not a broken scrape later."""
+    with pytest.raises((AssertionError, ValueError)):
+        Alive(**told)
 
 
 def test_a_refusal_names_its_class_and_carries_its_verdict():

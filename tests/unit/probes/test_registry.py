@@ -12,25 +12,6 @@ from probes.registry import FormatError, formats, load
 BUILT_IN = ("gemini", "imagen", "openai-images", "openai-chat", "bfl")
 
 
-@pytest.fixture
-def plug_in(tmp_path, monkeypatch):
-    """Install a distribution that declares entry points, in a folder of its own."""
-
-    def install(code, **entries):
-        stem = f"plugin_{len(list(tmp_path.iterdir()))}_{tmp_path.name}"
-        info = tmp_path / f"{stem}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {stem}\nVersion: 1.0\n")
-        lines = [f"{name} = {stem}:{place}" for name, place in entries.items()]
-        (info / "entry_points.txt").write_text("\n".join(["[imgmon.formats]", *lines, ""]))
-        (tmp_path / f"{stem}.py").write_text(code)
-        monkeypatch.syspath_prepend(tmp_path)
-        load.cache_clear()
-
-    yield install
-    load.cache_clear()
-
-
 SOUND = """
 class Mine:
     name = "mine"
