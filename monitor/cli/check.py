@@ -1,4 +1,4 @@
-"""``imgmon check``: one canary to each target, now."""
+"""``imgmon check``: one canary to each target, now, or one free call."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from monitor.runner import Probeable
 from monitor.secrets import Redactor
 from probes.canary import draw_canary
 from probes.driver import Driver
-from probes.model import Outcome, ProbeKind, ProbeReason, ProbeResult
+from probes.model import LivenessFormat, Outcome, ProbeKind, ProbeReason, ProbeResult
 
 _COLOURS = {Outcome.GOOD: "green", Outcome.BAD: "red", Outcome.UNUSABLE: "yellow"}
 
@@ -30,12 +30,14 @@ _COLOURS = {Outcome.GOOD: "green", Outcome.BAD: "red", Outcome.UNUSABLE: "yellow
 @click.argument("target_ids", metavar="[TARGET]...", nargs=-1)
 @config_option
 @click.option("--yes", is_flag=True, help="Do not ask before spending.")
+@click.option("--free", is_flag=True, help="A free call instead of the canary: host, key, model.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per target.")
-def command(target_ids: tuple[str, ...], path: Path, yes: bool, as_json: bool) -> None:
+def command(target_ids: tuple[str, ...], path: Path, yes: bool, free: bool, as_json: bool) -> None:
     """
     Send one canary to each target (all, or those named) and print the verdicts.
 
-    Nothing is stored. Exit code 1 when a provider is bad or unusable.
+    Nothing is stored. Exit code 1 when a provider is bad or unusable. Free calls cost nothing, and
+    prove nothing of the serving of pictures.
     """
     config = read_config(path)
     unknown = sorted(set(target_ids) - set(config.specs))
@@ -48,15 +50,20 @@ def command(target_ids: tuple[str, ...], path: Path, yes: bool, as_json: bool) -
     for text in problems:
         click.echo(f"warning: {text}", err=True)
     chosen = [probeables[target_id] for target_id in wanted if target_id in probeables]
-    price = sum(probeable.spec.price_usd for probeable in chosen)
+    price = 0.0 if free else sum(probeable.spec.price_usd for probeable in chosen)
     if price > 0 and not yes:
         click.confirm(f"{len(chosen)} canaries cost up to ${price:.3f}. Send them?", abort=True)
-    results = asyncio.run(send(chosen))
+    if free:
+        chosen = [p for p in chosen if isinstance(p.format, LivenessFormat)]
+    results = asyncio.run(send(chosen, free=free))
     redact = Redactor(config.secrets)
     rows = []
     for target_id in wanted:
         result = results.get(target_id)
-        if result is None:
+        if result is None and free and target_id in probeables:
+            detail = "its wire format has no free call"
+            rows.append(_row(target_id, Outcome.VOID, error=None, detail=detail))
+        elif result is None:
             detail = config.specs[target_id].unusable_detail or "its wire format is broken"
             rows.append(_row(target_id, Outcome.UNUSABLE, error="auth", detail=detail))
         else:
@@ -75,14 +82,22 @@ def command(target_ids: tuple[str, ...], path: Path, yes: bool, as_json: bool) -
         raise SystemExit(PROVIDER_BAD)
 
 
-async def send(chosen: Sequence[Probeable]) -> dict[str, ProbeResult]:
-    """Probe every target once, side by side; by target id."""
+async def send(chosen: Sequence[Probeable], *, free: bool = False) -> dict[str, ProbeResult]:
+    """Probe every target once, or make its free call, side by side; by target id."""
     driver = Driver(clock=SystemClock())
     rng = random.Random()
     slots = asyncio.Semaphore(PROBES_AT_ONCE_MAX)
 
     async def one(number: int, probeable: Probeable) -> ProbeResult:
         async with slots:
+            if free:
+                assert isinstance(probeable.format, LivenessFormat)
+                return await driver.liveness(
+                    probeable.target,
+                    probeable.format,
+                    probe_id=f"check-{number}",
+                    reason=ProbeReason.MANUAL,
+                )
             return await driver.probe(
                 probeable.target,
                 draw_canary(rng),

@@ -27,6 +27,7 @@ id = "google"
 preset = "google-gemini"
 base_url = "http://127.0.0.1:{sim}/gemini"
 api_key = {{ env = "IMGMON_DEMO_KEY" }}
+liveness = "3s"
 spend_cap = {{ usd_per_day = 20.0 }}
 
 [[providers]]
@@ -34,12 +35,15 @@ id = "google-free"
 preset = "google-gemini-free"
 base_url = "http://127.0.0.1:{sim}/gemini-free"
 api_key = {{ env = "IMGMON_DEMO_KEY" }}
+liveness = "3s"
 
 [[providers]]
 id = "laozhang"
 preset = "laozhang"
 base_url = "http://127.0.0.1:{sim}/laozhang/v1"
+balance_key = {{ env = "IMGMON_DEMO_KEY" }}
 api_key = {{ env = "IMGMON_DEMO_KEY" }}
+liveness = "3s"
 spend_cap = {{ usd_per_day = 20.0 }}
 
 [[providers]]
@@ -47,6 +51,7 @@ id = "openai"
 preset = "openai"
 base_url = "http://127.0.0.1:{sim}/openai/v1"
 api_key = {{ env = "IMGMON_DEMO_KEY" }}
+liveness = "3s"
 spend_cap = {{ usd_per_day = 20.0 }}
 
 [[providers]]
@@ -54,6 +59,7 @@ id = "bfl"
 preset = "bfl"
 base_url = "http://127.0.0.1:{sim}/bfl"
 api_key = {{ env = "IMGMON_DEMO_KEY" }}
+liveness = "3s"
 allow_private_downloads = true
 spend_cap = {{ usd_per_day = 20.0 }}
 

@@ -38,6 +38,7 @@ def command(path: Path, as_json: bool) -> None:
     show_tables(_costs(planned.targets), _finds(planned.targets), _proves(planned.targets))
     if any(target.spec.unusable for target in planned.targets):
         say(["* Has no key: planned all the same, but not probed until there is one."])
+    say([_free_calls(planned.targets)])
     say(f"warning: {text}" for text in planned.warnings)
     if _has_monthly_cap(config):
         say(["warning: caps per month are kept by the daemon, but this plan does not count them."])
@@ -151,6 +152,18 @@ def _name(target: TargetPlan) -> str:
     return f"{target.spec.id}{'*' if target.spec.unusable else ''}"
 
 
+def _free_calls(targets: Iterable[TargetPlan]) -> str:
+    """Return how often each target's free call is made; who, where that differs."""
+    by_pace: dict[str, list[str]] = {}
+    for target in targets:
+        every = target.spec.liveness_s
+        pace = "none" if every is None else f"every {duration_text(every)}"
+        by_pace.setdefault(pace, []).append(target.spec.id)
+    if len(by_pace) > 1:
+        by_pace = {f"{pace} ({', '.join(ids)})": ids for pace, ids in by_pace.items()}
+    return f"Free calls: {', '.join(by_pace)}. They cost nothing and measure nothing."
+
+
 def _count(number: float) -> str:
     return f"{number:.1f}".removesuffix(".0")
 
@@ -189,6 +202,7 @@ def _target_json(target: TargetPlan) -> dict[str, Any]:
         "provider": spec.provider,
         "has_key": spec.unusable is None,
         "interval_s": spec.interval_s,
+        "liveness_s": spec.liveness_s,
         "price_usd": spec.price_usd,
         "planned": _money([target.canaries_per_day], [target.usd_per_day]),
         "within_caps": _money([target.left_per_day], [target.left_usd_per_day]),

@@ -8,7 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from monitor.core.availability import floor_ratio
-from monitor.core.snapshot import Order, Place, Snapshot, State
+from monitor.core.snapshot import LifeSign, Liveness, Order, Place, Snapshot, State
+from probes.model import ProbeKind
 
 COLOURS: Final = {
     State.HEALTHY: "green",
@@ -18,8 +19,7 @@ COLOURS: Final = {
     State.UNUSABLE: "magenta",
     State.UNKNOWN: "dim",
 }
-
-
+_FAILED: Final = frozenset({State.SUSPECT, State.DEGRADED, State.DOWN})
 # Reasons whose numbers stand in columns of their own.
 _SHOWN: Final = frozenset({"within_slo", "latency", "availability", "last_sample"})
 
@@ -30,8 +30,11 @@ def order_table(order: Order, snapshot: Snapshot, *, elapsed_s: float | None = N
     if elapsed_s is not None:
         title += f", {elapsed_s:.0f} s"
     spent = sum(snapshot.totals.spend_usd.values())
-    probes = sum(snapshot.totals.probes.values())
-    table = Table(title=title, caption=f"{probes} probes, ${spent:.2f} at list price")
+    counts = snapshot.totals.probes.items()
+    free = sum(n for key, n in counts if key.kind == ProbeKind.LIVENESS)
+    drawn = sum(n for _, n in counts) - free
+    caption = f"{drawn} probes, ${spent:.2f} at list price; {free} free calls"
+    table = Table(title=title, caption=caption)
     for heading in ("#", "target", "state", "availability", "p95", "price", "why here"):
         table.add_column(heading, no_wrap=heading != "why here")
     for place in order.places:
@@ -43,15 +46,20 @@ def order_table(order: Order, snapshot: Snapshot, *, elapsed_s: float | None = N
             _availability(place),
             _p95(place),
             f"${place.price_usd:.3f}",
-            escape(_why(place)),
+            escape(_why(place, snapshot.targets[place.target].liveness)),
         )
     return table
 
 
-def _why(place: Place) -> str:
-    """Return the two most telling reasons that no other column shows already."""
+def _why(place: Place, liveness: Liveness) -> str:
+    """Return the most telling reasons that no other column shows, and what free calls explain."""
     telling = [reason.text for reason in place.reasons if reason.code not in _SHOWN]
-    return "; ".join(telling[:2] or [place.reasons[0].text])
+    said = telling[:2] or [place.reasons[0].text]
+    if liveness.error is not None:
+        said.append(f"free calls fail: {liveness.error.value}")
+    elif liveness.state is LifeSign.OK and place.state in _FAILED:
+        said.append("free calls are answered")
+    return "; ".join(said)
 
 
 def _availability(place: Place) -> str:

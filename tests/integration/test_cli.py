@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -108,6 +109,44 @@ def test_check_prints_a_verdict_for_each_target(config, simulator):
     assert ("flare", "bad", "server_error") == tuple(
         json.loads(raw)[key] for key in ("target", "outcome", "error")
     )
+
+
+def test_check_makes_free_calls_without_asking(config, simulator):
+    """Nothing is drawn; a refused key is found out all the same."""
+    fine, text = imgmon("check", "--free", "--config", config)
+    simulator.set_fault("openai", Fault(kind=FaultKind.OVERLOADED))
+    overloaded, _ = imgmon("check", "--free", "flare", "--config", config)
+    simulator.set_fault("openai", Fault(kind=FaultKind.AUTH))
+    refused, raw = imgmon("check", "--free", "flare", "--config", config, "--json")
+
+    assert (0, 0, 1) == (fine, overloaded, refused)
+    assert "counted" in text
+    assert ("unusable", "auth", 0.0) == tuple(
+        json.loads(raw)[key] for key in ("outcome", "error", "cost_usd")
+    )
+    assert all(meter.generations == 0 for meter in simulator.app.world.meters.values())
+
+
+MUTE = """
+class Mute:
+    name = "mute"
+    options = {}
+    def exchange(self, target, canary):
+        yield
+"""
+
+
+def test_check_says_where_there_is_no_free_call(config, plug_in):
+    """Nothing is known of it, which is no failure of the provider."""
+    plug_in(MUTE, mute="Mute")
+    config.write_text(
+        config.read_text().replace('id = "flash"\n', 'id = "flash"\nformat = "mute"\n')
+    )
+    code, raw = imgmon("check", "--free", "flash", "--config", config, "--json")
+    row = json.loads(raw)
+
+    assert (0, "void", None) == (code, row["outcome"], row["error"])
+    assert "no free call" in row["detail"]
 
 
 def test_check_names_the_targets_there_are(config):
@@ -295,6 +334,7 @@ def test_the_demo_shows_its_order_and_stops_by_itself():
     assert 5 == len(answer.json()["targets"])
     assert "google-flash" in output
     assert "healthy" in output
+    assert re.search(r"[1-9]\d* free calls", output)
     assert "Traceback" not in output
     with pytest.raises(httpx.TransportError):
         httpx.get(f"http://127.0.0.1:{simulator_port}/", trust_env=False, timeout=2)

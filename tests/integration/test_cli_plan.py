@@ -129,6 +129,30 @@ def test_the_plan_is_readable_at_100_columns():
     assert "…" not in out
 
 
+def test_the_plan_says_how_often_free_calls_are_made(tmp_path):
+    """In one sentence, with the targets where they differ."""
+    path = tmp_path / "monitor.toml"
+    text = EXAMPLE.read_text()
+    path.write_text(text)
+    _, same, _ = imgmon("plan", "--config", path)
+    path.write_text(
+        text.replace('id = "google-lite"', 'id = "google-lite"\nliveness = "90s"').replace(
+            'id = "flux-klein"', 'id = "flux-klein"\nliveness = "off"'
+        )
+    )
+    _, mixed, _ = imgmon("plan", "--config", path)
+    _, raw, _ = imgmon("plan", "--config", path, "--json")
+
+    assert "Free calls: every 5m. They cost nothing and measure nothing." in same
+    assert (
+        "Free calls: every 90s (google-lite), every 5m (google-free-lite, openai-flare, "
+        "laozhang-chat, laozhang-native), none (flux-klein). They cost nothing and measure nothing."
+    ) in " ".join(mixed.split())
+    assert [90.0, 300.0, 300.0, 300.0, 300.0, None] == [
+        target["liveness_s"] for target in json.loads(raw)["targets"]
+    ]
+
+
 def test_the_plan_for_programs_holds_the_same_figures():
     """Costs, detection, proof and sums of the example as one JSON object."""
     code, out, _ = imgmon("plan", "--config", EXAMPLE, "--json")

@@ -249,6 +249,20 @@ def test_free_calls_stay_green_through_an_outage_of_the_models(simulator):
         httpx.get(url, headers=HEADERS)
 
 
+def test_a_relays_balance_meets_the_troubles_of_free_calls(simulator):
+    """It stays green through an outage of the models, and fails with the network and its token."""
+    url = f"{simulator.base('laozhang')}/api/user/self"
+    simulator.set_fault("laozhang", Fault(kind=K.OVERLOADED))
+    assert httpx.get(url, headers=HEADERS).json()["success"] is True
+    simulator.set_fault("laozhang", Fault(kind=K.AUTH))
+    assert (401, False) == (
+        (answer := httpx.get(url, headers=HEADERS)).status_code, answer.json()["success"],
+    )  # fmt: skip
+    simulator.set_fault("laozhang", Fault(kind=K.RESET))
+    with pytest.raises(httpx.ReadError):
+        httpx.get(url, headers=HEADERS)
+
+
 def test_what_is_no_json_object_is_a_bad_request(simulator):
     """Broken bodies get the vendor's 4xx, too large ones a 413."""
     for account, (path, _) in BODIES.items():
