@@ -21,6 +21,8 @@ path = "{store}"
 
 [judging]
 dwell = "5s"
+confirm = "500ms"
+backoff_max = "10s"
 
 [[providers]]
 id = "google"

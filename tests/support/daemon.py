@@ -24,6 +24,7 @@ path = "{store}"
 # Which target is known first is chance; the dwell time would keep that order for two minutes.
 [judging]
 dwell = "1ms"
+{judging}
 
 [[providers]]
 id = "google"
@@ -69,6 +70,7 @@ def configuration(
     *,
     interval: str = "7d",  # No slot fires during a test unless it asks for one.
     openai_cap: str = "",
+    judging: str = "",
     environ: dict[str, str] | None = None,
 ) -> Config:
     """Two targets at the simulator, in one pool."""
@@ -78,6 +80,7 @@ def configuration(
         openai=simulator.base("openai"),
         interval=interval,
         openai_cap=openai_cap,
+        judging=judging,
     )
     return parse(text, {"KEY": KEY} if environ is None else environ, "test")
 
