@@ -25,7 +25,7 @@ from monitor.api.encode import Encoder
 from monitor.api.server import Server, build_api, build_server
 from monitor.clock import Clock
 from monitor.config import Config
-from monitor.core.schedule import phase_s
+from monitor.core.schedule import Pass, phase_s
 from monitor.core.snapshot import GapReason, Order
 from monitor.core.spec import TargetSpec
 from monitor.core.spend import Caps, Claim, Decision, micros, spending
@@ -287,6 +287,8 @@ class Daemon:
         for target_id, probeable in self.probeables.items():
             interval_s = probeable.spec.interval_s
             tried_at = self.engine.last_start(target_id)
+            if isinstance(self.engine.plan_slot(target_id, now, draw=0.0), Pass):
+                continue  # A retry time or a refusal is waited for, also by a new process.
             if tried_at is None:
                 delays[target_id] = 0.0
             elif now - tried_at > self.config.policy.stale_slots * interval_s:

@@ -197,6 +197,22 @@ async def test_a_restart_after_a_long_stop_does_not_probe_everything_at_once(sim
     assert len(set(delays.values())) == 2
 
 
+async def test_a_restart_asks_nobody_who_is_to_be_waited_for(simulator, tmp_path):
+    """A refused key is not tried once more by every new process."""
+    config = configuration(simulator, tmp_path / "a.db", interval="1s")
+    simulator.set_fault("gemini", Fault(kind=FaultKind.AUTH))
+    async with running(config) as daemon:
+        await until(lambda: finished(daemon) >= 2)
+        stopped_at = daemon.clock.wall()
+    # Longer than three slots ago, so that nothing recent is known of either.
+    later = Daemon(config, clock=ManualClock(wall=stopped_at + 600), rng=Random(1))
+    await later.start()
+    delays = later._first_delays()
+    await later.stop()
+
+    assert {"flare"} == set(delays)
+
+
 async def test_a_probe_that_a_kill_cut_off_is_not_sent_again_by_the_restart(simulator, tmp_path):
     """Its money is booked: it may have been billed, and was an attempt of this slot."""
     path = tmp_path / "a.db"
