@@ -15,6 +15,8 @@ from probes.image import (
     PIXELS_MAX,
     REPEAT_TARGETS_MAX,
     REPEATS_PER_TARGET_MAX,
+    SCAN_MARK,
+    SCANS_MAX,
     BadPicture,
     RecentPictures,
     inspect,
@@ -274,6 +276,19 @@ def test_a_webp_bomb_is_refused():
     """The canvas of an extended WebP is bounded too."""
     body = b"WEBPVP8X" + struct.pack("<I", 10) + b"\0\0\0\0" + b"\xff\x3f\0" + b"\xff\x3f\0"
     refusal(b"RIFF" + struct.pack("<I", len(body)) + body)
+
+
+def test_a_jpeg_of_very_many_scans_is_refused():
+    """Each scan passes over all pixels, in a thread that no deadline stops."""
+    file = io.BytesIO()
+    flat(RED.rgb, (64, 64)).save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    start = data.rindex(SCAN_MARK)
+    scan = data[start:-2]
+    refused = refusal(data[:start] + scan * (SCANS_MAX + 1) + data[-2:])
+
+    assert f"more than {SCANS_MAX} scans" in refused.verdict.detail
+    inspect(data, size=None, colour=RED)
 
 
 def test_the_largest_picture_sold_is_decoded():
