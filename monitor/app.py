@@ -25,13 +25,20 @@ from monitor.api.encode import Encoder
 from monitor.api.server import Server, build_api, build_server
 from monitor.clock import Clock
 from monitor.config import Config
+from monitor.core.schedule import Pass, phase_s
 from monitor.core.snapshot import GapReason, Order
 from monitor.core.spec import TargetSpec
 from monitor.core.spend import Caps, Claim, Decision, micros, spending
 from monitor.engine import LATENCY_BUCKETS_S, Engine, Past
 from monitor.errors import MonitorError, StoreError
 from monitor.lag import LagMeter
-from monitor.limits import FREE_CALLS_REPLAYED, TICK_S_MAX, TICKS_PER_S_MAX, WRITE_BATCH_S
+from monitor.limits import (
+    FREE_CALLS_REPLAYED,
+    RESTART_SPREAD_S,
+    TICK_S_MAX,
+    TICKS_PER_S_MAX,
+    WRITE_BATCH_S,
+)
 from monitor.metrics import SelfFigures, build_registry, expose
 from monitor.publisher import Publisher
 from monitor.runner import Probeable, Runner
@@ -43,7 +50,7 @@ from monitor.store.writer import Writer
 from probes import registry
 from probes.driver import Driver
 from probes.image import RecentPictures
-from probes.model import ProbeKind, ProbeReason, ProbeResult
+from probes.model import ProbeReason, ProbeResult
 
 log = structlog.get_logger("imgmon.app")
 
@@ -52,6 +59,7 @@ Beside = Callable[["Daemon"], Coroutine[Any, Any, None]]
 # The writer may lag behind a slow disk; past this many waiting rows the daemon is not well.
 _QUEUE_ROWS_UNWELL = 2_000
 _HASHES_PER_TARGET = 500
+SCHEDULE_SEED = "schedule_seed"
 
 
 def load_probeables(config: Config) -> tuple[dict[str, Probeable], list[str]]:
@@ -128,18 +136,20 @@ class Daemon:
             rng=rng,
             lag=self.lag,
             redactor=Redactor(config.secrets),
-            on_result=self._wake.set,
+            on_result=self._learned,
         )
         self.schedule = Schedule(
             {target_id: p.spec.interval_s for target_id, p in self.probeables.items()},
             liveness=self.runner.liveness_intervals,
             fire=self.runner.scheduled,
+            extra=self.runner.extra,
+            extra_due=self.engine.extra_due,
             free_call=self.runner.free_call,
             missed=self.runner.gap,
             clock=clock,
             lag=self.lateness,
-            seed=rng.getrandbits(32),
         )
+        self._rng = rng
         self.registry = build_registry(self.publisher, self._own_figures)
         self._tasks: list[asyncio.Task[None]] = []
         self._resources = ExitStack()
@@ -150,7 +160,9 @@ class Daemon:
             log.warning("config.warning", detail=text)
         self._resources.enter_context(StoreLock(self.config.store_path))
         self._resources.callback(self.reader.close)
-        await asyncio.to_thread(self.writer.start)
+        # Slots of before a restart fire when they would have: the file keeps what decides them.
+        seed = {SCHEDULE_SEED: str(self._rng.getrandbits(32))}
+        await asyncio.to_thread(self.writer.start, seed)
         self._resources.callback(self.writer.close)
         await asyncio.to_thread(self._replay)
         await self._read_spending()
@@ -160,7 +172,7 @@ class Daemon:
             asyncio.create_task(self._pulse(), name="pulse"),
             asyncio.create_task(self._first_probes(), name="first probes"),
         ]
-        self.schedule.start()
+        self.schedule.start(int(self.reader.fact(SCHEDULE_SEED)))
         log.info(
             "daemon.started",
             targets=len(self.config.specs),
@@ -168,6 +180,11 @@ class Daemon:
             pools=len(self.config.pools),
             store=str(self.config.store_path),
         )
+
+    def _learned(self, target_id: str) -> None:
+        """Publish what the engine learned of a target, and ask when to probe it next."""
+        self._wake.set()
+        self.schedule.revise(target_id)
 
     async def stop(self) -> None:
         """Fire no more, drain, commit what is queued, close."""
@@ -233,6 +250,10 @@ class Daemon:
             self.reader.replay(now - longest, free_calls=FREE_CALLS_REPLAYED),
             Past(totals=self.reader.totals(LATENCY_BUCKETS_S), orders=orders),
         )
+        for target_id, at in self.reader.last_reservations().items():
+            # A probe that a killed process had under way left money booked, but no row.
+            if at > (self.engine.last_start(target_id) or 0.0):
+                self.engine.attempted(target_id, at)
         for target_id in self.config.specs:
             for sha256 in self.reader.recent_hashes(target_id, _HASHES_PER_TARGET):
                 # The prompt was not kept; any later one differs by its nonce.
@@ -264,17 +285,28 @@ class Daemon:
             await asyncio.sleep(1 / TICKS_PER_S_MAX)
 
     async def _first_probes(self) -> None:
-        """Probe targets nobody knows anything of, so that a new target's state stands at once."""
-        now = self.clock.wall()
-        unknown = []
+        """Probe targets nobody knows anything recent of, so that their states stand soon."""
+        delays = self._first_delays()
+        await asyncio.gather(*(self._first_probe(t, delay_s) for t, delay_s in delays.items()))
+
+    def _first_delays(self) -> dict[str, float]:
+        """Return in how many seconds to probe each target that nothing recent is known of."""
+        now, delays = self.clock.wall(), {}
         for target_id, probeable in self.probeables.items():
-            last = self.engine.last(target_id)
-            horizon = self.config.policy.stale_slots * probeable.spec.interval_s
-            if last is None or now - last.started_at > horizon:
-                unknown.append(target_id)
-        await asyncio.gather(
-            *(self.runner.run(target_id, reason=ProbeReason.STARTUP) for target_id in unknown)
-        )
+            interval_s = probeable.spec.interval_s
+            tried_at = self.engine.last_start(target_id)
+            if isinstance(self.engine.plan_slot(target_id, now, draw=0.0), Pass):
+                continue  # A retry time or a refusal is waited for, also by a new process.
+            if tried_at is None:
+                delays[target_id] = 0.0
+            elif now - tried_at > self.config.policy.stale_slots * interval_s:
+                # Not all at one moment: a restart must not bunch them.
+                delays[target_id] = phase_s(target_id, min(RESTART_SPREAD_S, interval_s))
+        return delays
+
+    async def _first_probe(self, target_id: str, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        await self.runner.run(target_id, reason=ProbeReason.STARTUP)
 
     def _own_figures(self) -> SelfFigures:
         stats = self.writer.stats
@@ -290,19 +322,13 @@ class Daemon:
             store_last_commit_at=stats.last_commit_at,
         )
 
-    def _results(
-        self, target_id: str, cursor: int | None, limit: int, kind: ProbeKind | None
-    ) -> routes.Page:
-        rows, next_cursor = self.reader.results(target_id, cursor, limit, kind)
-        return routes.Page(rows, next_cursor)
-
     def api(self) -> FastAPI:
         """Return the HTTP application over this daemon."""
         return build_api(
             routes.Sources(
                 publisher=self.publisher,
                 clock=self.clock,
-                results=self._results,
+                results=lambda *asked: routes.Page(*self.reader.results(*asked)),
                 problems=self.problems,
                 metrics=lambda accept: expose(self.registry, accept),
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+# Caps are a day at the pace of the demo: two minutes of it come nowhere near them.
 # Prices and speeds as a buyer's guide of December 2025 gave them; latencies and the value of a
 # second are scaled by ten, so that an afternoon of outages fits into two minutes.
 _TEXT: Final = """
@@ -21,6 +22,8 @@ path = "{store}"
 
 [judging]
 dwell = "5s"
+confirm = "500ms"
+backoff_max = "10s"
 
 [[providers]]
 id = "google"
@@ -28,7 +31,7 @@ preset = "google-gemini"
 base_url = "http://127.0.0.1:{sim}/gemini"
 api_key = {{ env = "IMGMON_DEMO_KEY" }}
 liveness = "3s"
-spend_cap = {{ usd_per_day = 20.0 }}
+spend_cap = {{ usd_per_day = 2500.0 }}
 
 [[providers]]
 id = "google-free"
@@ -44,7 +47,7 @@ base_url = "http://127.0.0.1:{sim}/laozhang/v1"
 balance_key = {{ env = "IMGMON_DEMO_KEY" }}
 api_key = {{ env = "IMGMON_DEMO_KEY" }}
 liveness = "3s"
-spend_cap = {{ usd_per_day = 20.0 }}
+spend_cap = {{ usd_per_day = 2500.0 }}
 
 [[providers]]
 id = "openai"
@@ -52,7 +55,7 @@ preset = "openai"
 base_url = "http://127.0.0.1:{sim}/openai/v1"
 api_key = {{ env = "IMGMON_DEMO_KEY" }}
 liveness = "3s"
-spend_cap = {{ usd_per_day = 20.0 }}
+spend_cap = {{ usd_per_day = 2500.0 }}
 
 [[providers]]
 id = "bfl"
@@ -61,7 +64,7 @@ base_url = "http://127.0.0.1:{sim}/bfl"
 api_key = {{ env = "IMGMON_DEMO_KEY" }}
 liveness = "3s"
 allow_private_downloads = true
-spend_cap = {{ usd_per_day = 20.0 }}
+spend_cap = {{ usd_per_day = 2500.0 }}
 
 [[targets]]
 id = "google-flash"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from monitor.core.availability import floor_ratio
 from monitor.core.snapshot import LifeSign, Liveness, Order, Place, Snapshot, State
@@ -20,12 +22,21 @@ COLOURS: Final = {
     State.UNKNOWN: "dim",
 }
 _FAILED: Final = frozenset({State.SUSPECT, State.DEGRADED, State.DOWN})
+
+# Fewer columns fold reasons into a strip that nobody reads.
+_WIDE: Final = 110
 # Reasons whose numbers stand in columns of their own.
 _SHOWN: Final = frozenset({"within_slo", "latency", "availability", "last_sample"})
 
 
-def order_table(order: Order, snapshot: Snapshot, *, elapsed_s: float | None = None) -> Table:
-    """Return *order* with state, availability, p95, price and the first reason of each place."""
+def order_view(
+    order: Order, snapshot: Snapshot, *, width: int, elapsed_s: float | None = None
+) -> RenderableType:
+    """
+    Return *order* with state, availability, p95, price and the most telling reasons.
+
+    The reasons stand beside the rest where *width* columns have room for both, else below.
+    """
     title = f"{order.pool.id} / {order.profile.name}: order {order.version}"
     if elapsed_s is not None:
         title += f", {elapsed_s:.0f} s"
@@ -33,22 +44,29 @@ def order_table(order: Order, snapshot: Snapshot, *, elapsed_s: float | None = N
     counts = snapshot.totals.probes.items()
     free = sum(n for key, n in counts if key.kind == ProbeKind.LIVENESS)
     drawn = sum(n for _, n in counts) - free
+    is_wide = width >= _WIDE
     caption = f"{drawn} probes, ${spent:.2f} at list price; {free} free calls"
     table = Table(title=title, caption=caption)
-    for heading in ("#", "target", "state", "availability", "p95", "price", "why here"):
-        table.add_column(heading, no_wrap=heading != "why here")
-    for place in order.places:
+    for heading in ("#", "target", "state", "availability", "p95", "price"):
+        table.add_column(heading, no_wrap=True)
+    if is_wide:
+        table.add_column("why here")
+    reasons = [_why(p, snapshot.targets[p.target].liveness) for p in order.places]
+    for place, reason in zip(order.places, reasons, strict=True):
         colour = COLOURS[place.state]
-        table.add_row(
+        cells = [
             str(place.rank),
             place.target,
             f"[{colour}]{place.state.value}[/]",
             _availability(place),
             _p95(place),
             f"${place.price_usd:.3f}",
-            escape(_why(place, snapshot.targets[place.target].liveness)),
-        )
-    return table
+        ]
+        table.add_row(*cells, *([escape(reason)] if is_wide else []))
+    if is_wide:
+        return table
+    below = zip(order.places, reasons, strict=True)
+    return Group(table, *(Text(f"{place.rank}  {reason}") for place, reason in below))
 
 
 def _why(place: Place, liveness: Liveness) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from probes.classify import request_id
-from probes.complaint import body_head, dig, word
+from probes.complaint import BODY_HEAD_CHARS, body_head, dig, word
 from probes.formats._answer import (
     answer,
     off_format,
@@ -37,6 +37,7 @@ _USD_PER_CREDIT: Final = 0.01
 _FAILED: Final = frozenset({"error", "failed", "task not found"})
 _NO_JOB: Final = "00000000-0000-0000-0000-000000000000"
 _UNKNOWN_JOB: Final = frozenset({200, 404})
+_NO_TASK: Final = b"task not found"
 _HTTPS_PORTS: Final = frozenset({None, 443})
 
 
@@ -58,6 +59,8 @@ class Bfl:
             headers=auth,
             json=_body(target, canary),
         )
+        if reply.status == 404 and _has_no_task(reply):
+            raise _lost(reply)  # A poll's answer, played as the first one.
         job = answer(reply, target)
         credits_billed = parse_number(job.get("cost"))
         request = word(job.get("id"))
@@ -69,9 +72,7 @@ class Bfl:
                 method="GET", url=url, headers=auth, after_s=canary.poll_s, phase=Phase.QUEUE
             )
             if reply.status == 404:
-                # A job that was taken and is lost; the model is there, or it had not been taken.
-                detail = body_head(reply) or "HTTP 404"
-                raise refuse(reply, ErrorClass.SERVER_ERROR, f"job lost: {detail}")
+                raise _lost(reply)
             job = answer(reply, target)
             if not isinstance(job.get("status"), str):
                 raise off_format(reply, "a poll answer without a status")
@@ -95,7 +96,7 @@ class Bfl:
             url = f"{target.base_url}/v1/get_result?id={_NO_JOB}"
             reply = yield Send(method="GET", url=url, headers=auth)
             # Whoever has no key is not told that the job is unknown.
-            if reply.status in _UNKNOWN_JOB and "task not found" in body_head(reply).lower():
+            if reply.status in _UNKNOWN_JOB and _has_no_task(reply):
                 return Alive(detail="the key is known; credits are not told")
         left = amount(keyed_answer(reply, target).get("credits"))
         if left is None:
@@ -105,6 +106,16 @@ class Bfl:
             balance_usd=left * _USD_PER_CREDIT,
             request_id=request_id(reply),
         )
+
+
+def _has_no_task(reply: Reply) -> bool:
+    return _NO_TASK in reply.body[:BODY_HEAD_CHARS].lower()
+
+
+def _lost(reply: Reply) -> Refused:
+    """Return the refusal of a job that was taken and is lost; its model is there."""
+    detail = body_head(reply) or f"HTTP {reply.status}"
+    return refuse(reply, ErrorClass.SERVER_ERROR, f"job lost: {detail}")
 
 
 def _body(target: Target, canary: Canary) -> dict[str, Any]:

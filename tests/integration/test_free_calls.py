@@ -412,3 +412,33 @@ async def test_a_key_that_the_answer_to_a_free_call_echoes_shows_nowhere(
     for secret in (KEY, TOKEN):
         assert secret not in lines.getvalue() + "".join(shown)
         assert secret.encode() not in files
+
+
+async def test_after_a_refused_key_free_calls_alone_run_until_one_canary_proves_it(
+    simulator, tmp_path
+):
+    """While the key is refused nothing is paid; when a free call is answered, one canary is."""
+    config = configuration(simulator, tmp_path / "a.db", liveness="1s", judging='confirm = "100ms"')
+    async with running(config) as daemon:
+
+        def flash() -> TargetView:
+            return daemon.publisher.current.snapshot.targets["flash"]
+
+        def drawn() -> int:
+            return simulator.app.world.meter("gemini").generations
+
+        await until(lambda: flash().health.state is State.HEALTHY)
+        simulator.set_fault("gemini", Fault(kind=FaultKind.AUTH))
+        await daemon.runner.run("flash", reason=ProbeReason.SCHEDULED)
+        refused_at = daemon.clock.wall()
+        await until(lambda: (flash().liveness.at or 0) > refused_at + 1.0)
+        waiting, before = flash(), drawn()
+        simulator.set_fault("gemini", None)
+        await until(lambda: flash().health.state is State.HEALTHY)
+        after = drawn()
+        calls = [r for r in rows_of(daemon, ProbeKind.LIVENESS) if r.started_at > refused_at]
+
+    assert (State.UNUSABLE, ErrorClass.AUTH) == (waiting.health.state, waiting.health.error)
+    assert (LifeSign.FAILING, ErrorClass.AUTH) == (waiting.liveness.state, waiting.liveness.error)
+    assert ErrorClass.AUTH in {call.error for call in calls}
+    assert 1 == after - before

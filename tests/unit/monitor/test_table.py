@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from monitor.cli.table import order_table
+from monitor.cli.table import order_view
 from monitor.core.spec import Policy
 from monitor.engine import Engine
 from probes.model import ErrorClass, ProbeKind, ProbeResult
@@ -16,14 +16,14 @@ from tests.support.builders import NOW, a_pool, a_result, a_spec
 E = ErrorClass
 
 
-def shown(*results: ProbeResult) -> str:
+def shown(*results: ProbeResult, width: int = 160) -> str:
     """The table of one target after *results*, as one line of text."""
     engine = Engine({"alpha": a_spec(liveness_s=300.0)}, [a_pool("alpha")], Policy())
     for result in results:
         engine.accept(result)
     snapshot = engine.tick(NOW + 10)
-    console = Console(file=StringIO(), width=160)
-    console.print(order_table(snapshot.orders["pool", "balanced"], snapshot))
+    console = Console(file=StringIO(), width=width)
+    console.print(order_view(snapshot.orders["pool", "balanced"], snapshot, width=width))
     return " ".join(console.file.getvalue().split())
 
 
