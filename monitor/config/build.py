@@ -299,11 +299,11 @@ class _Builder:
         if table.price_usd is not None:
             return table.price_usd
         model = provider.preset and provider.preset.model(table.model)
-        price = model and model.price(table.size, table.quality)
-        if model and price and provider.preset:
+        price = model.price(table.size, table.quality) if model else None
+        if model and price is not None and provider.preset:
             where = f"preset {provider.preset.id}: {model.source}"
             self._origins[f"targets.{table.id}.price_usd"] = where
-            return price.usd
+            return price
         if model and provider.preset:
             what = f"preset {provider.preset.id} has no price of {table.model} in that size and "
             message = f"is required: {what}quality"

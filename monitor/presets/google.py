@@ -15,6 +15,7 @@ _LITELLM: Final = Source(text="price table of litellm 1.106.2", read_on=_READ)
 _PRICING: Final = Source(text="copies of Google's pricing page, March to June 2026", read_on=_READ)
 # Below these numbers of pixels the Gemini format asks for 512, 1K and 2K; above for 4K.
 _512, _1K, _2K = 512 * 1024, 1024 * 2048, 2048 * 4096
+_HALF: Final = 0.5  # Of the list price: what Google asks for pictures of batch jobs.
 _HOST: Final = "https://generativelanguage.googleapis.com"
 
 
@@ -27,23 +28,26 @@ _MODELS: Final = (
         id="gemini-3.1-flash-lite-image",
         prices=_steps((_1K, 0.0336)),
         source=_LITELLM,
-        note="1K only",
+        note="1K only; not sold in batch jobs",
     ),
     Model(
         id="gemini-nano-banana-2.1",
         prices=_steps((_1K, 0.0336), (_2K, 0.0504), (None, 0.0756)),
         source=_LITELLM,
+        batch_share=_HALF,
         note="2K and 4K computed from token prices",
     ),
     Model(
         id="gemini-3-pro-image",
         prices=_steps((_2K, 0.134), (None, 0.24)),
         source=_PRICING,
+        batch_share=_HALF,
     ),
     Model(
         id="gemini-3.1-flash-image",
         prices=_steps((_512, 0.045), (_1K, 0.067), (_2K, 0.101), (None, 0.151)),
         source=_PRICING,
+        batch_share=_HALF,
         shutdown=date(2026, 10, 29),
         note="the day is reported, not confirmed; google-genai 3.4.0 still lists the model",
     ),
@@ -51,6 +55,7 @@ _MODELS: Final = (
         id="gemini-2.5-flash-image",
         prices=_steps((_1K, 0.039)),
         source=_LITELLM,
+        batch_share=_HALF,
         shutdown=date(2026, 10, 2),
         note="ai.google.dev says 2026-10-02, litellm 2027-03-15; one gateway finds it working",
     ),
@@ -90,7 +95,9 @@ PRESETS: Final = (
         brand="Google Gemini API, free tier",
         key_env="GEMINI_FREE_API_KEY",
         source=_GUIDE,
-        models=tuple(replace(m, prices=(Price(usd=0.0),), source=_GUIDE) for m in _MODELS),
+        models=tuple(
+            replace(m, prices=(Price(usd=0.0),), batch_share=None, source=_GUIDE) for m in _MODELS
+        ),
         requests_per_minute=10,
         requests_per_day=1500,
         note="Google's pricing page of 2026 has no free row for image models: expect 429 with "

@@ -33,7 +33,7 @@ PRESETS: Final = (
         source=_API,
         models=(
             *(
-                Model(id=model_id, prices=_GPT_25, source=_LITELLM)
+                Model(id=model_id, prices=_GPT_25, source=_LITELLM, batch_share=0.5)
                 for model_id in (
                     "gpt-image-2.6-flare",
                     "gpt-image-2.6-sunburst",
