@@ -12,6 +12,8 @@ IMAGE_PIXELS_MAX: Final = 4096 * 4096
 BODY_HEAD_CHARS: Final = 300
 # Kept of a provider's message in rows, logs and answers.
 DETAIL_CHARS: Final = 200
+# Kept of what an answer tells of request limits; four kinds are known.
+TOLD_LIMITS_MAX: Final = 8
 # Result links hop to a storage host, seldom twice.
 DOWNLOAD_REDIRECTS_MAX: Final = 3
 # Polls per exchange: a deadline of 300 s at the 0.5 s default is 600.

@@ -59,6 +59,7 @@ from probes.transport import (
 SENDS_MAX: Final = 2000
 DETAIL_CHARS: Final = 200
 BODY_HEAD_CHARS: Final = 300
+LIMITS_MAX: Final = 8  # Kept of what an answer tells of request limits; four kinds are known.
 # JSON and base64 of a body this long take under a millisecond; a longer one would stall the loop
 # for everybody's timings, so it is read in a thread.
 INLINE_BYTES_MAX: Final = 64 * 1024
@@ -353,22 +354,28 @@ def _result(
         reason=reason,
         slot_s=slot_s,
         detail=told.detail[:DETAIL_CHARS],
-        code=told.code,
-        finish_reason=shown.finish_reason or told.finish_reason,
+        code=_cut(told.code),
+        finish_reason=_cut(shown.finish_reason or told.finish_reason),
         retry_at=told.retry_at,
         http_status=run.status if told.http_status is None else told.http_status,
         failed_phase=told.phase,
-        body_head=told.body_head[:BODY_HEAD_CHARS] if told.body_head else None,
+        body_head=_cut(told.body_head, BODY_HEAD_CHARS),
         phases=timeline.seconds,
         cost_usd=_cost(run, kind, picture, verdict),
         received_bytes=run.count.total,
         image=run.facts,
-        model_version=shown.model_version,
-        request_id=shown.request_id or told.request_id,
+        model_version=_cut(shown.model_version),
+        request_id=_cut(shown.request_id or told.request_id),
         server_s=shown.server_s,
         http_version=run.http_version,
         reused=timeline.first_sent_at is not None and not timeline.has_connected,
+        limits=(shown.limits or told.limits)[:LIMITS_MAX],
     )
+
+
+def _cut(text: str | None, chars: int = DETAIL_CHARS) -> str | None:
+    """Return the start of *text*: a plug-in's words may be of any length, and rows are kept."""
+    return text[:chars] if text else None
 
 
 def _cost(run: _Run, kind: ProbeKind, picture: Picture | None, verdict: Verdict | None) -> float:

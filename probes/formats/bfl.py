@@ -26,6 +26,7 @@ from probes.model import (
     Send,
     Target,
 )
+from probes.ratelimits import header_limits
 from probes.retry import parse_number
 
 _SIZE_DEFAULT: Final = (256, 256)  # The smallest every model takes.
@@ -55,6 +56,7 @@ class Bfl:
         job = answer(reply, target)
         credits_billed = parse_number(job.get("cost"))
         request = word(job.get("id"))
+        limits = header_limits(reply, relay=target.relay)  # Of the submit: polls are no pictures.
         url: str | None = None
         while (status := _status(job, reply)) != "ready":
             # The first answer names the place; no later one may aim the key elsewhere.
@@ -79,6 +81,7 @@ class Bfl:
             finish_reason=word(job.get("status")),
             request_id=request,
             server_s=parse_number(dig(job, "result", "duration")),
+            limits=limits,
         )
 
 

@@ -17,6 +17,7 @@ from probes.formats._answer import (
     server_seconds,
 )
 from probes.model import Canary, ErrorClass, Exchange, Picture, Refused, Reply, Send, Target
+from probes.ratelimits import header_limits
 
 # Finish reasons of an account that Google has limited for policy, whatever it asks for.
 _LIMITED: Final = frozenset({"pup_limited_disabled", "escalation"})
@@ -50,6 +51,7 @@ class Gemini:
             finish_reason=word(dig(doc, "candidates", 0, "finishReason")),
             request_id=request_id(reply),
             server_s=server_seconds(reply),
+            limits=header_limits(reply, relay=target.relay),
         )
 
 

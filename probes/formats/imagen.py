@@ -15,6 +15,7 @@ from probes.formats._answer import (
     server_seconds,
 )
 from probes.model import Canary, ErrorClass, Exchange, Picture, Send, Target
+from probes.ratelimits import header_limits
 
 
 class Imagen:
@@ -44,7 +45,11 @@ class Imagen:
         for prediction in predictions:
             if isinstance(encoded := prediction.get("bytesBase64Encoded"), str):
                 data = image_bytes(encoded, reply)
-                return Picture(data=data, server_s=server_seconds(reply))
+                return Picture(
+                    data=data,
+                    server_s=server_seconds(reply),
+                    limits=header_limits(reply, relay=target.relay),
+                )
         reasons = [word(prediction.get("raiFilteredReason")) for prediction in predictions]
         if reason := next(filter(None, reasons), None):
             raise refuse(reply, ErrorClass.POLICY_BLOCKED, reason, finish="raiFilteredReason")

@@ -18,6 +18,7 @@ from probes.formats._answer import (
     server_seconds,
 )
 from probes.model import Canary, ErrorClass, Exchange, Picture, Refused, Reply, Send, Target
+from probes.ratelimits import header_limits
 from probes.retry import parse_number
 
 # Links stand at the start; only a data URI makes an answer long, and those are found by slicing:
@@ -63,6 +64,7 @@ class OpenAIChat:
             finish_reason=word(dig(choice, "finish_reason")),
             request_id=request_id(reply) or word(doc.get("id")),
             server_s=server_seconds(reply),
+            limits=header_limits(reply, relay=target.relay),
         )
 
 

@@ -17,6 +17,7 @@ from probes.formats._answer import (
     server_seconds,
 )
 from probes.model import Canary, ErrorClass, Exchange, Picture, Send, Target
+from probes.ratelimits import header_limits
 from probes.retry import parse_number
 
 _PASSED_ON: Final[Mapping[str, str]] = {
@@ -64,6 +65,7 @@ class OpenAIImages:
             cost_usd=cost,
             request_id=request_id(reply),
             server_s=server_seconds(reply),
+            limits=header_limits(reply, relay=target.relay),
         )
 
 

@@ -20,6 +20,8 @@ from probes.driver import Driver
 from probes.model import (
     Canary,
     ErrorClass,
+    Limit,
+    LimitPeriod,
     Outcome,
     Phase,
     Picture,
@@ -751,20 +753,32 @@ async def test_a_liveness_call_is_free_and_its_body_is_not_judged():
     assert (0.0, None) == (result.cost_usd, result.image)
 
 
-async def test_long_provider_text_is_cut():
-    """Rows and log lines stay short."""
+async def test_what_a_plug_in_tells_is_cut():
+    """Rows and log lines stay short, whatever the format's author let through."""
+    told = Limit(period=LimitPeriod.DAY, requests=9)
 
     class Wordy(Plain):
         def exchange(self, target, _):
-            yield Send(method="GET", url=target.base_url)
-            raise Refused(Verdict(error=ErrorClass.PROTOCOL, detail="x" * 999, body_head="y" * 999))
+            reply = yield Send(method="GET", url=target.base_url)
+            if reply.body == b"empty":
+                raise Refused(
+                    Verdict(
+                        error=ErrorClass.PROTOCOL, detail="x" * 999, body_head="y" * 999,
+                        code="z" * 999, limits=(told,) * 999,
+                    )
+                )  # fmt: skip
+            return Picture(
+                data=reply.body, model_version="m" * 999, request_id="r" * 999,
+                finish_reason="f" * 999, limits=(told, told),
+            )  # fmt: skip
 
-    result, _ = await probe_script(answering(GOOD), fmt=Wordy())
+    bad, _ = await probe_script(answering(response(b"empty")), fmt=Wordy())
+    good, _ = await probe_script(answering(GOOD), fmt=Wordy())
+    texts = (bad.detail, bad.code, good.model_version, good.request_id, good.finish_reason)
 
-    assert (driver.DETAIL_CHARS, driver.BODY_HEAD_CHARS) == (
-        len(result.detail),
-        len(result.body_head),
-    )
+    assert {driver.DETAIL_CHARS} == set(map(len, texts))
+    assert driver.BODY_HEAD_CHARS == len(bad.body_head)
+    assert ((told, told), (told,) * driver.LIMITS_MAX) == (good.limits, bad.limits)
 
 
 async def test_a_recorded_reply_is_played_through_the_real_driver():
@@ -804,3 +818,4 @@ def test_bounds_of_the_library_are_those_of_the_daemon():
     assert limits.SENDS_MAX == driver.SENDS_MAX
     assert limits.DETAIL_CHARS == driver.DETAIL_CHARS
     assert limits.BODY_HEAD_CHARS == driver.BODY_HEAD_CHARS
+    assert limits.TOLD_LIMITS_MAX == driver.LIMITS_MAX
