@@ -104,7 +104,10 @@ def _of_vendor(complaint: Complaint) -> Iterator[tuple[LimitPeriod, int | None, 
             continue
         for word, period in (("perday", LimitPeriod.DAY), ("perminute", LimitPeriod.MINUTE)):
             if word in name:
-                yield period, _count(violation.get("quotaValue")), "permodel" in name
+                requests = _count(violation.get("quotaValue"))
+                # JSON of Google's kind leaves zeros out; then only the message says it.
+                is_nothing = requests is None and "zero_limit" in complaint.signs
+                yield period, 0 if is_nothing else requests, "permodel" in name
                 break
     for word, number in _VENDOR_SENTENCE.findall(complaint.text):
         yield LimitPeriod.DAY if word == "day" else LimitPeriod.MINUTE, int(number), True

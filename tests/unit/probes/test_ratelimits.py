@@ -104,6 +104,17 @@ def test_googles_violations_tell_limits_that_are_used_up(violations, delay, limi
     assert limits == list(google(*violations, delay=delay))
 
 
+def test_a_zero_that_google_left_out_is_read_from_the_message():
+    """Its JSON drops zeros; a limit of nothing must not be taken for one that renews at midnight."""
+    details = [{"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel"}]}]
+    message = "Quota exceeded for metric: free_tier_requests, limit: 0, model: m"
+    error = {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": message, "details": details}
+    verdict = classify(reply(429, {"error": error}))
+
+    assert ErrorClass.NOT_ENTITLED is verdict.error
+    assert (told(DAY, 0, 0, per_model=True),) == verdict.limits
+
+
 @pytest.mark.parametrize(
     ("message", "limits"),
     [
