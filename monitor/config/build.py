@@ -141,7 +141,7 @@ class _Builder:
             if made is not None:
                 targets.append(made[0])
                 specs[table.id] = made[1]
-        self._providers.check_limits(specs.values())
+        self._providers.check_limits((p.spec for p in providers.values()), specs.values())
         rest = self._tables.rest
         judging = rest.judging.model_dump()
         return Config(
@@ -247,6 +247,7 @@ class _Builder:
             base_url=provider.base_url,
             format=wire_format,
             price_usd=price_usd,
+            batch_price_usd=self._batch_price(table, provider),
             interval_s=table.interval,
             deadline_s=deadline_s,
             claim=_objective(table.claim),
@@ -313,6 +314,16 @@ class _Builder:
             message = f"is required: provider {table.provider!r} knows no {table.model!r} ({who})"
         self._problem(f"{path}.price_usd", message, "set what one picture costs")
         return None
+
+    def _batch_price(self, table: TargetTable, provider: Provider) -> float | None:
+        model = provider.preset and provider.preset.model(table.model)
+        if table.batch_price_usd is not None or not model or not provider.preset:
+            return table.batch_price_usd
+        price = model.batch_price(table.size, table.quality)
+        if price is not None:
+            where = f"preset {provider.preset.id}: {model.source}"
+            self._origins[f"targets.{table.id}.batch_price_usd"] = where
+        return price
 
     def _check_shutdown(self, table: TargetTable, provider: Provider) -> None:
         model = provider.preset and provider.preset.model(table.model)

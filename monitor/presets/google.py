@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from typing import Final
+from zoneinfo import ZoneInfo
 
+from monitor.core.spec import QuotaSpec
 from monitor.presets.model import Model, Preset, Price, Source
 
 _READ: Final = "2026-11-22"
@@ -15,6 +17,7 @@ _LITELLM: Final = Source(text="price table of litellm 1.106.2", read_on=_READ)
 _PRICING: Final = Source(text="copies of Google's pricing page, March to June 2026", read_on=_READ)
 # Below these numbers of pixels the Gemini format asks for 512, 1K and 2K; above for 4K.
 _512, _1K, _2K = 512 * 1024, 1024 * 2048, 2048 * 4096
+_PACIFIC: Final = ZoneInfo("America/Los_Angeles")  # Where daily quotas are reset at midnight.
 _HALF: Final = 0.5  # Of the list price: what Google asks for pictures of batch jobs.
 _HOST: Final = "https://generativelanguage.googleapis.com"
 
@@ -82,9 +85,10 @@ _PAID: Final = Preset(
     key_env="GEMINI_API_KEY",
     source=_API,
     models=_MODELS,
-    requests_per_minute=100,
+    quota=QuotaSpec(per_minute=100, resets=_PACIFIC),
+    quota_source=_GUIDE,
     free_calls=("POST /v1/models/{model}:countTokens", "GET /v1/models/{model}"),
-    note=f"about 100 requests a minute ({_GUIDE})",
+    note="about 100 requests a minute; the real number depends on the tier",
 )
 _IMAGEN_SOURCE: Final = Source(text="Firebase migration page; litellm price rows", read_on=_READ)
 PRESETS: Final = (
@@ -98,8 +102,7 @@ PRESETS: Final = (
         models=tuple(
             replace(m, prices=(Price(usd=0.0),), batch_share=None, source=_GUIDE) for m in _MODELS
         ),
-        requests_per_minute=10,
-        requests_per_day=1500,
+        quota=QuotaSpec(per_minute=10, per_day=1500, resets=_PACIFIC),
         note="Google's pricing page of 2026 has no free row for image models: expect 429 with "
         "limit 0, which is reported as not_entitled",
     ),
@@ -124,6 +127,7 @@ PRESETS: Final = (
                 ("imagen-4.0-ultra-generate-001", 0.06),
             )
         ),
+        quota=QuotaSpec(resets=_PACIFIC),
         free_calls=("GET /v1beta/models/{model}",),
     ),
 )

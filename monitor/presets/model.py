@@ -8,6 +8,8 @@ from datetime import date
 from math import ceil
 from typing import Any, Final
 
+from monitor.core.spec import QuotaSpec
+
 MEGAPIXEL: Final = 1024 * 1024  # A square of 1024 is sold as one.
 _DEFAULT_SIZE: Final = (1024, 1024)  # Of routes that are asked for none.
 
@@ -104,8 +106,8 @@ class Preset:
         base_url: As :class:`probes.model.Target` wants it.
         hosts: Further base URLs of the same service by short name, for the key ``host``.
         key_env: Usual name of the environment variable with the key.
-        requests_per_minute: Published limit on generations; None when none is known.
-        requests_per_day: Likewise, for a day.
+        quota: Published limits on generations at its own hosts.
+        quota_source: Where those were read; None for *source*.
         free_calls: Authenticated calls that cost nothing, as ``METHOD path``.
     """
 
@@ -120,8 +122,8 @@ class Preset:
     options: Mapping[str, Any] = field(default_factory=dict)
     relay: bool = False
     poll_hosts: tuple[str, ...] = ()
-    requests_per_minute: float | None = None
-    requests_per_day: float | None = None
+    quota: QuotaSpec = field(default_factory=QuotaSpec)
+    quota_source: Source | None = None
     free_calls: tuple[str, ...] = ()
     note: str = ""
 
