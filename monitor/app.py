@@ -25,6 +25,7 @@ from monitor.api.encode import Encoder
 from monitor.api.server import Server, build_api, build_server
 from monitor.clock import Clock
 from monitor.config import Config
+from monitor.core.quota import LEARNED_S, Quota
 from monitor.core.snapshot import GapReason, Order
 from monitor.core.spec import TargetSpec
 from monitor.core.spend import Caps, Claim, Decision, micros, spending
@@ -78,8 +79,10 @@ class StoreLedger:
     vantage: str
     caps: Caps
 
-    async def reserve(self, probe_id: str, spec: TargetSpec, at: float) -> Decision:
-        """Set the price of a probe aside and wait for the commit; StoreError if there is none."""
+    async def reserve(
+        self, probe_id: str, spec: TargetSpec, at: float, quotas: tuple[Quota, ...]
+    ) -> Decision:
+        """Book a probe and wait for the commit; StoreError if there is none."""
         claim = Claim(
             probe_id=probe_id,
             target_id=spec.id,
@@ -87,6 +90,7 @@ class StoreLedger:
             micros=micros(spec.price_usd),
             at=at,
             caps=self.caps.of(spec.id),
+            quotas=quotas,
         )
         return await asyncio.wrap_future(self.writer.reserve(claim))
 
@@ -111,7 +115,7 @@ class Daemon:
         self.lag = LagMeter(clock)
         self.lateness = LagMeter(clock)
         self.publisher = Publisher(Encoder())
-        self.engine = Engine(config.specs, config.pools, config.policy)
+        self.engine = Engine(config.specs, config.pools, config.policy, config.providers)
         self.caps = Caps(overall=config.spend_cap, providers=config.providers, targets=config.specs)
         self.writer = Writer(config.store_path, clock=clock)
         self.reader = Reader(config.store_path)
@@ -151,7 +155,7 @@ class Daemon:
         await asyncio.to_thread(self.writer.start)
         self._resources.callback(self.writer.close)
         await asyncio.to_thread(self._replay)
-        await self._read_spending()
+        await self._read_books()
         self.tick()
         self._tasks = [
             asyncio.create_task(self.lag.beat(), name="lag"),
@@ -177,7 +181,7 @@ class Daemon:
         if self.publisher.current is not None:
             # The last snapshot shows what was billed; a disk that refuses is waited for below.
             await asyncio.to_thread(self.writer.flush, WRITE_BATCH_S)
-            await self._read_spending()
+            await self._read_books()
             self.tick()
         await self.driver.aclose()
         await asyncio.to_thread(self._resources.close)
@@ -228,7 +232,7 @@ class Daemon:
                 if order is not None:
                     orders[pool.id, profile.name] = order
         self.engine.restore(
-            self.reader.replay(now - longest),
+            self.reader.replay(now - max(longest, LEARNED_S)),
             Past(totals=self.reader.totals(LATENCY_BUCKETS_S), orders=orders),
         )
         for target_id in self.config.specs:
@@ -236,14 +240,18 @@ class Daemon:
                 # The prompt was not kept; any later one differs by its nonce.
                 self.recent.remember(target_id, sha256, "")
 
-    async def _read_spending(self) -> None:
+    async def _read_books(self) -> None:
         """Show what the ledger holds now; while the file cannot be read, what it held before."""
+        now = self.clock.wall()
+        periods = self.engine.quota_periods(now)
         try:
-            booked = await asyncio.to_thread(self.reader.booked, self.clock.wall())
+            booked = await asyncio.to_thread(self.reader.booked, now)
+            asked = await asyncio.to_thread(self.reader.asked, periods, now)
         except StoreError as error:
-            log.warning("spending.unknown", error=str(error))
+            log.warning("books.unreadable", error=str(error))
         else:
             self.engine.spending = spending(booked, self.caps)
+            self.engine.asked = asked
 
     async def _pulse(self) -> None:
         """Publish at our own pace: at most 4 and at least 0.2 times a second."""
@@ -255,7 +263,7 @@ class Daemon:
                 pass
             self._wake.clear()
             try:
-                await self._read_spending()
+                await self._read_books()
                 self.tick()
             except Exception:  # A bug must not freeze the order in silence: it goes stale, loudly.
                 log.exception("tick.failed")

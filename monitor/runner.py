@@ -1,5 +1,5 @@
 """
-One probe: may it run, money set aside, a slot, the driver's verdict, our own fitness, hand-over.
+One probe: may it run, a slot, its booking, the driver's verdict, our own fitness, hand-over.
 
 Provider trouble comes back as a value; an exception here is our own fault and voids the probe.
 """
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import structlog
 
 from monitor.clock import Clock
+from monitor.core.quota import Quota, QuotaUse
 from monitor.core.schedule import skip_reason
 from monitor.core.snapshot import GapReason
 from monitor.core.spec import TargetSpec
@@ -51,11 +52,13 @@ _OWN_IDS = frozenset({"probe_id", "target_id"})
 
 
 class Ledger(Protocol):
-    """The books: money before a probe, its row and bill after, gaps in between."""
+    """The books: a booking before a probe, its row and bill after, gaps in between."""
 
-    async def reserve(self, probe_id: str, spec: TargetSpec, at: float) -> Decision:
+    async def reserve(
+        self, probe_id: str, spec: TargetSpec, at: float, quotas: tuple[Quota, ...]
+    ) -> Decision:
         """
-        Set the worst-case price of a probe aside; what is granted is committed.
+        Book a probe at its worst-case price, if *quotas* leave one; what is granted is committed.
 
         Raises StoreError when the books cannot be written.
         """
@@ -138,7 +141,7 @@ class Runner:
         reason: ProbeReason,
         kind: ProbeKind = ProbeKind.CANARY,
     ) -> ProbeResult | None:
-        """Run one probe now; None when a cap forbids it or its money cannot be booked."""
+        """Run one probe now; None when a cap or quota forbids it or it cannot be booked."""
         if self._is_closing:
             return None
         # A task of our own: the scheduler's shutdown cancels its jobs, we want to drain them.
@@ -173,28 +176,34 @@ class Runner:
             at = self._clock.wall()
             # Milliseconds first, so that ids sort by time.
             probe_id = f"{int(at * 1000):012x}-{self._rng.getrandbits(40):010x}"
-            is_paid = spec.price_usd > 0 and kind is not ProbeKind.LIVENESS
-            if is_paid and not await self._may_cost(probe_id, spec, at):
+            is_free_call = kind is ProbeKind.LIVENESS
+            if not is_free_call and not await self._may_ask(probe_id, spec, at):
                 return None
             result = await self._probe(probeable, probe_id, kind, reason)
         self._finish(result, spec)
         return result
 
-    async def _may_cost(self, probe_id: str, spec: TargetSpec, at: float) -> bool:
-        """Reserve the worst case; where that cannot be, leave a gap that says why."""
+    async def _may_ask(self, probe_id: str, spec: TargetSpec, at: float) -> bool:
+        """Book the probe; where that cannot be, leave a gap that says why."""
+        quotas = self._engine.quotas(spec.id, at)
+        if spec.price_usd == 0 and not quotas:
+            return True  # Nothing to keep within: it is booked with its row.
         try:
-            decision = await self._store.reserve(probe_id, spec, at)
+            decision = await self._store.reserve(probe_id, spec, at, quotas)
         except StoreError as error:  # A full disk, say: its words tell more than a traceback.
             log.error("probe.not_sent", target=spec.id, error=str(error))  # noqa: TRY400
-            self.gap(spec.id, GapReason.MISSED, at, why="its money cannot be booked")
+            self.gap(spec.id, GapReason.MISSED, at, why="it cannot be booked")
             return False
         for mark, use in decision.marks:
             _tell(mark, use)
-        if decision.refused_by is not None:
-            cap = decision.refused_by.cap
-            self.gap(spec.id, GapReason.SPEND_CAP, at, why=f"cap {cap}")
-            return False
-        return True
+        match decision.refused_by:
+            case None:
+                return True
+            case CapUse(cap=cap):
+                self.gap(spec.id, GapReason.SPEND_CAP, at, why=f"cap {cap}")
+            case QuotaUse(words=words):
+                self.gap(spec.id, GapReason.QUOTA_GUARD, at, why=words)
+        return False
 
     async def _probe(
         self, probeable: Probeable, probe_id: str, kind: ProbeKind, reason: ProbeReason

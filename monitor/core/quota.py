@@ -110,7 +110,7 @@ class Told:
 
     def number(self, now: float) -> int | None:
         """Return the limit, unless nobody told it for a week."""
-        return self.requests if now < self.requests_at + LEARNED_S else None
+        return self.requests if _was_told(self.requests_at, now, LEARNED_S) else None
 
     def left(self, period: LimitPeriod, quota: QuotaSpec, now: float) -> int | None:
         """Return what it said is left, for as long as its period runs; else None."""
@@ -120,14 +120,20 @@ class Told:
             ends_at = max(ends_at or 0.0, self.at + MINUTE_S)
         elif ends_at is None:
             ends_at = midnight_after(self.at, quota.resets)
-        return self.remaining if now < min(ends_at, self.at + DAY_S_MAX) else None
+        is_running = now < ends_at and _was_told(self.at, now, DAY_S_MAX)
+        return self.remaining if is_running else None
 
     def held_until(self, now: float) -> float | None:
         """Return until when nothing is left by what it told; None when that is over or not so."""
         if self.remaining != 0 or self.resets_at is None:
             return None
         until = min(self.resets_at, self.at + DAY_S_MAX)
-        return until if until > now else None
+        return until if until > now and _was_told(self.at, now, DAY_S_MAX) else None
+
+
+def _was_told(at: float, now: float, within_s: float) -> bool:
+    """Whether *at* is not longer ago; what is a day ahead is of a clock that was set back since."""
+    return at - DAY_S_MAX <= now < at + within_s
 
 
 # Provider, model (empty: of the account, whatever the model), period.

@@ -169,6 +169,16 @@ def test_nothing_left_holds_probes_until_the_reset():
     assert [] == held(Limit(period=DAY, remaining=0), NOW)
 
 
+def test_what_was_told_by_a_clock_far_ahead_is_forgotten():
+    """It was set back since: a year of silence would be the price of a minute's mistake."""
+    limit = Limit(period=DAY, requests=250, remaining=0, resets_at=NOW + 9000)
+    ahead = [quotas_of(a_spec(), OPEN, [], taught(limit, at=NOW), NOW - DAY_S_MAX - s)
+             for s in (0, 1)]  # fmt: skip
+
+    assert [2, 0] == [len(quotas) for quotas in ahead]
+    assert [] == figures(OPEN, taught(limit, at=NOW), NOW - DAY_S_MAX - 1)
+
+
 def test_a_limit_of_nothing_is_no_matter_of_shares():
     """A key that is not entitled is asked about by its error class, not forgotten for a week."""
     nothing = Limit(period=DAY, requests=0, remaining=0, per_model=True)
