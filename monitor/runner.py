@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import structlog
 
 from monitor.clock import Clock
-from monitor.core.quota import Quota, QuotaUse
+from monitor.core.quota import Quota
 from monitor.core.schedule import skip_reason
 from monitor.core.snapshot import GapReason
 from monitor.core.spec import TargetSpec
@@ -196,13 +196,13 @@ class Runner:
             return False
         for mark, use in decision.marks:
             _tell(mark, use)
-        match decision.refused_by:
-            case None:
-                return True
-            case CapUse(cap=cap):
-                self.gap(spec.id, GapReason.SPEND_CAP, at, why=f"cap {cap}")
-            case QuotaUse(words=words):
-                self.gap(spec.id, GapReason.QUOTA_GUARD, at, why=words)
+        refused_by = decision.refused_by
+        if refused_by is None:
+            return True
+        if isinstance(refused_by, CapUse):
+            self.gap(spec.id, GapReason.SPEND_CAP, at, why=f"cap {refused_by.cap}")
+        else:
+            self.gap(spec.id, GapReason.QUOTA_GUARD, at, why=refused_by.words)
         return False
 
     async def _probe(

@@ -103,6 +103,7 @@ def test_what_nothing_was_reserved_for_is_booked_with_its_row(path):
     with opened(path) as writer:
         writer.submit_probe(a_bill(1, 0.9), "lab", "here")
         writer.submit_probe(a_bill(2, 0.0), "lab", "here")
+        assert writer.flush(WAIT_S)
         writer.submit_probe(replace(a_bill(4, 0.0), kind=ProbeKind.LIVENESS), "lab", "here")
         assert writer.flush(WAIT_S)
 
