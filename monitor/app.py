@@ -26,13 +26,14 @@ from monitor.api.server import Server, build_api, build_server
 from monitor.clock import Clock
 from monitor.config import Config
 from monitor.core.quota import LEARNED_S, Quota
+from monitor.core.schedule import Pass, phase_s
 from monitor.core.snapshot import GapReason, Order
 from monitor.core.spec import TargetSpec
 from monitor.core.spend import Caps, Claim, Decision, micros, spending
 from monitor.engine import LATENCY_BUCKETS_S, Engine, Past
 from monitor.errors import MonitorError, StoreError
 from monitor.lag import LagMeter
-from monitor.limits import TICK_S_MAX, TICKS_PER_S_MAX, WRITE_BATCH_S
+from monitor.limits import RESTART_SPREAD_S, TICK_S_MAX, TICKS_PER_S_MAX, WRITE_BATCH_S
 from monitor.metrics import SelfFigures, build_registry, expose
 from monitor.publisher import Publisher
 from monitor.runner import Probeable, Runner
@@ -53,6 +54,7 @@ Beside = Callable[["Daemon"], Coroutine[Any, Any, None]]
 # The writer may lag behind a slow disk; past this many waiting rows the daemon is not well.
 _QUEUE_ROWS_UNWELL = 2_000
 _HASHES_PER_TARGET = 500
+SCHEDULE_SEED = "schedule_seed"
 
 
 def load_probeables(config: Config) -> tuple[dict[str, Probeable], list[str]]:
@@ -132,16 +134,18 @@ class Daemon:
             rng=rng,
             lag=self.lag,
             redactor=Redactor(config.secrets),
-            on_result=self._wake.set,
+            on_result=self._learned,
         )
         self.schedule = Schedule(
             {target_id: p.spec.interval_s for target_id, p in self.probeables.items()},
             fire=self.runner.scheduled,
+            extra=self.runner.extra,
+            extra_due=self.engine.extra_due,
             missed=self.runner.gap,
             clock=clock,
             lag=self.lateness,
-            seed=rng.getrandbits(32),
         )
+        self._rng = rng
         self.registry = build_registry(self.publisher, self._own_figures)
         self._tasks: list[asyncio.Task[None]] = []
         self._resources = ExitStack()
@@ -152,7 +156,9 @@ class Daemon:
             log.warning("config.warning", detail=text)
         self._resources.enter_context(StoreLock(self.config.store_path))
         self._resources.callback(self.reader.close)
-        await asyncio.to_thread(self.writer.start)
+        # Slots of before a restart fire when they would have: the file keeps what decides them.
+        seed = {SCHEDULE_SEED: str(self._rng.getrandbits(32))}
+        await asyncio.to_thread(self.writer.start, seed)
         self._resources.callback(self.writer.close)
         await asyncio.to_thread(self._replay)
         await self._read_books()
@@ -162,7 +168,7 @@ class Daemon:
             asyncio.create_task(self._pulse(), name="pulse"),
             asyncio.create_task(self._first_probes(), name="first probes"),
         ]
-        self.schedule.start()
+        self.schedule.start(int(self.reader.fact(SCHEDULE_SEED)))
         log.info(
             "daemon.started",
             targets=len(self.config.specs),
@@ -170,6 +176,11 @@ class Daemon:
             pools=len(self.config.pools),
             store=str(self.config.store_path),
         )
+
+    def _learned(self, target_id: str) -> None:
+        """Publish what the engine learned of a target, and ask when to probe it next."""
+        self._wake.set()
+        self.schedule.revise(target_id)
 
     async def stop(self) -> None:
         """Fire no more, drain, commit what is queued, close."""
@@ -235,6 +246,10 @@ class Daemon:
             self.reader.replay(now - max(longest, LEARNED_S)),
             Past(totals=self.reader.totals(LATENCY_BUCKETS_S), orders=orders),
         )
+        for target_id, at in self.reader.last_reservations().items():
+            # A probe that a killed process had under way left money booked, but no row.
+            if at > (self.engine.last_start(target_id) or 0.0):
+                self.engine.attempted(target_id, at)
         for target_id in self.config.specs:
             for sha256 in self.reader.recent_hashes(target_id, _HASHES_PER_TARGET):
                 # The prompt was not kept; any later one differs by its nonce.
@@ -246,12 +261,10 @@ class Daemon:
         periods = self.engine.quota_periods(now)
         try:
             booked = await asyncio.to_thread(self.reader.booked, now)
-            asked = await asyncio.to_thread(self.reader.asked, periods, now)
+            self.engine.asked = await asyncio.to_thread(self.reader.asked, periods, now)
+            self.engine.spending = spending(booked, self.caps)
         except StoreError as error:
             log.warning("books.unreadable", error=str(error))
-        else:
-            self.engine.spending = spending(booked, self.caps)
-            self.engine.asked = asked
 
     async def _pulse(self) -> None:
         """Publish at our own pace: at most 4 and at least 0.2 times a second."""
@@ -270,17 +283,28 @@ class Daemon:
             await asyncio.sleep(1 / TICKS_PER_S_MAX)
 
     async def _first_probes(self) -> None:
-        """Probe targets nobody knows anything of, so that a new target's state stands at once."""
-        now = self.clock.wall()
-        unknown = []
+        """Probe targets nobody knows anything recent of, so that their states stand soon."""
+        delays = self._first_delays()
+        await asyncio.gather(*(self._first_probe(t, delay_s) for t, delay_s in delays.items()))
+
+    def _first_delays(self) -> dict[str, float]:
+        """Return in how many seconds to probe each target that nothing recent is known of."""
+        now, delays = self.clock.wall(), {}
         for target_id, probeable in self.probeables.items():
-            last = self.engine.last(target_id)
-            horizon = self.config.policy.stale_slots * probeable.spec.interval_s
-            if last is None or now - last.started_at > horizon:
-                unknown.append(target_id)
-        await asyncio.gather(
-            *(self.runner.run(target_id, reason=ProbeReason.STARTUP) for target_id in unknown)
-        )
+            interval_s = probeable.spec.interval_s
+            tried_at = self.engine.last_start(target_id)
+            if isinstance(self.engine.plan_slot(target_id, now, draw=0.0), Pass):
+                continue  # A retry time or a refusal is waited for, also by a new process.
+            if tried_at is None:
+                delays[target_id] = 0.0
+            elif now - tried_at > self.config.policy.stale_slots * interval_s:
+                # Not all at one moment: a restart must not bunch them.
+                delays[target_id] = phase_s(target_id, min(RESTART_SPREAD_S, interval_s))
+        return delays
+
+    async def _first_probe(self, target_id: str, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        await self.runner.run(target_id, reason=ProbeReason.STARTUP)
 
     def _own_figures(self) -> SelfFigures:
         stats = self.writer.stats

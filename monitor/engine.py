@@ -10,11 +10,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import floor
 from typing import Final
 
 from monitor.core.health import HealthState, fold, judge
+from monitor.core.pace import Pace, attempted, follow
 from monitor.core.quota import (
     Kind,
     Quota,
@@ -27,6 +28,8 @@ from monitor.core.quota import (
     quotas_of,
 )
 from monitor.core.ranking import build_order
+from monitor.core.ration import Wish, shares
+from monitor.core.schedule import Pass, extra_due, plan_slot
 from monitor.core.snapshot import (
     GapReason,
     Health,
@@ -34,6 +37,7 @@ from monitor.core.snapshot import (
     Order,
     ProbeCount,
     Snapshot,
+    State,
     TargetView,
     Totals,
 )
@@ -51,6 +55,8 @@ LATENCY_BUCKETS_S: Final = (
 # Views that no sample touched are made anew in turn, so that windows expire; this many a tick.
 _IDLE_VIEWS_PER_TICK: Final = 100
 _RECENT_LATENCIES: Final = 60
+# Clients call these places of an order first.
+_FIRST_PLACES: Final = 2
 
 
 @dataclass(slots=True)
@@ -59,7 +65,8 @@ class _Tracked:
 
     spec: TargetSpec
     history: History
-    state: HealthState
+    state: HealthState = field(default_factory=HealthState)
+    pace: Pace = field(default_factory=Pace)
     last: LastProbe | None = None
     view: TargetView | None = None
     viewed_at: float = float("-inf")
@@ -103,13 +110,14 @@ class Engine:
         self._providers = providers or {}
         self._policy = policy
         self._tracked = {
-            target_id: _Tracked(spec, History(policy.windows), HealthState())
+            target_id: _Tracked(spec, History(policy.windows))
             for target_id, spec in targets.items()
         }
         # As the store's ledger was last read: the books are there, these are for showing them.
         self.spending = Spending()
         self.asked: Mapping[tuple[str, LimitPeriod], int] = {}
         self._told: dict[Kind, Told] = {}
+        self._money_shares: Mapping[str, float] = {}
         self._orders: dict[tuple[str, str], Order] = {}
         self._changed: list[Order] = []
         self._version = 0
@@ -150,6 +158,7 @@ class Engine:
         for limit in result.limits:
             kind = kind_of(limit, tracked.spec)
             self._told[kind] = learn(self._told.get(kind), limit, answered_at)
+        tracked.pace = follow(tracked.pace, result, tracked.state)
         # Law 2: confirmations and manual probes feed the state, never availability.
         if result.reason is ProbeReason.SCHEDULED and result.kind is ProbeKind.CANARY:
             tracked.history.append(
@@ -183,6 +192,35 @@ class Engine:
     def gap(self, target_id: str, reason: GapReason) -> None:
         """Count a slot in which no probe ran."""
         self._gaps[target_id, reason] += 1
+
+    def attempted(self, target_id: str, at: float) -> None:
+        """Take note of a generation at *at* of which nothing else is known, sent or not."""
+        tracked = self._tracked.get(target_id)
+        if tracked is not None:
+            tracked.pace = attempted(tracked.pace, at, at)
+
+    def plan_slot(self, target_id: str, now: float, draw: float) -> float | Pass:
+        """Return what the target's slot at *now* stands for, or why nothing is sent in it."""
+        tracked = self._tracked[target_id]
+        return plan_slot(
+            tracked.state,
+            tracked.pace,
+            tracked.spec,
+            self._policy,
+            now=now,
+            draw=draw,
+            money_share=self._money_shares.get(target_id, 1.0),
+        )
+
+    def extra_due(self, target_id: str, next_slot_at: float) -> float | None:
+        """Return when a canary outside the slots is due, in wall time; None when none is."""
+        tracked = self._tracked[target_id]
+        return extra_due(tracked.state, tracked.pace, tracked.spec, self._policy, next_slot_at)
+
+    def last_start(self, target_id: str) -> float | None:
+        """Return the start of the newest generation, whatever came of it; None before the first."""
+        tracked = self._tracked.get(target_id)
+        return tracked.pace.last_start if tracked else None
 
     def health(self, target_id: str, now: float) -> Health:
         """Return the judged state of one target at *now*."""
@@ -234,6 +272,7 @@ class Engine:
                     # The first order ever is no change of one.
                     self._changes[key] += before is not None
                 self._orders[key] = order
+        self._money_shares = shares(self._wishes(views), self.spending.caps, now)
         self._version += 1
         return Snapshot(
             version=self._version,
@@ -245,6 +284,26 @@ class Engine:
             spending=self.spending,
             quotas=self._quotas(now),
         )
+
+    def _wishes(self, views: Mapping[str, TargetView]) -> list[Wish]:
+        """Return what each target would spend; first those in doubt and those called first."""
+        first = {
+            place.target
+            for order in self._orders.values()
+            if order.profile.name == order.pool.profile
+            for place in order.places[:_FIRST_PLACES]
+        }
+        return [
+            Wish(
+                target_id=target_id,
+                provider=view.spec.provider,
+                price_usd=view.spec.price_usd,
+                interval_s=view.spec.interval_s,
+                comes_first=target_id in first or view.health.state is not State.HEALTHY,
+            )
+            for target_id, view in views.items()
+            if view.health.state is not State.UNUSABLE
+        ]
 
     def take_changed_orders(self) -> list[Order]:
         """Return the orders whose decision changed since the last call, oldest first."""

@@ -47,6 +47,11 @@ INTERVAL_S_MIN: Final = 1.0  # The demo compresses time; real canaries cost mone
 INTERVAL_S_MAX: Final = 7 * 86_400.0
 # After a refusal that only a person can mend (key, bill, model), ask again this often.
 PERMANENT_RECHECK_S: Final = 3_600.0
+# The same where free calls watch for the end of the refusal: what they cannot see (an organisation
+# that was verified, a limit that was raised) must be found some day all the same.
+FREE_RECHECK_S: Final = 86_400.0
+# Targets that nothing recent is known of are probed at a restart, but not all at one moment.
+RESTART_SPREAD_S: Final = 60.0
 # A provider may name any retry time; believe at most a day, and for per-minute limits 15 min.
 RETRY_AFTER_S_MAX: Final = 86_400.0
 RATE_LIMIT_WAIT_S_MAX: Final = 900.0

@@ -7,7 +7,7 @@ Provider trouble comes back as a value; an exception here is our own fault and v
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from random import Random
@@ -17,7 +17,7 @@ import structlog
 
 from monitor.clock import Clock
 from monitor.core.quota import Quota
-from monitor.core.schedule import skip_reason
+from monitor.core.schedule import Pass
 from monitor.core.snapshot import GapReason
 from monitor.core.spec import TargetSpec
 from monitor.core.spend import CapUse, Decision, Mark
@@ -96,9 +96,9 @@ class Runner:
         rng: Random,
         lag: LagMeter,
         redactor: Redactor,
-        on_result: Callable[[], None] = lambda: None,
+        on_result: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Wire the parts; *on_result* is told after every change of the engine."""
+        """Wire the parts; *on_result* is told of each target that the engine learned of."""
         self._probeables = probeables
         self._driver = driver
         self._engine = engine
@@ -113,6 +113,7 @@ class Runner:
             lambda: asyncio.Semaphore(PROBES_PER_PROVIDER_MAX)
         )
         self._tasks: set[asyncio.Task[ProbeResult | None]] = set()
+        self._under_way: Counter[str] = Counter()
         self._is_closing = False
 
     @property
@@ -120,19 +121,30 @@ class Runner:
         """Probes under way or waiting for a slot."""
         return len(self._tasks)
 
-    async def scheduled(self, target_id: str) -> ProbeResult | None:
-        """Run the canary of one schedule slot; None when a gap with its reason took its place."""
-        probeable = self._probeables.get(target_id)
-        if probeable is None:  # The key is missing: the state says so, no slot is expected.
+    async def scheduled(self, target_id: str, draw: float) -> ProbeResult | None:
+        """
+        Run the canary of one schedule slot; None when the slot passes without one.
+
+        *draw* was drawn for the slot, uniform in [0, 1): slots of a target that is down, or whose
+        money is scarce, are left out by chance.
+        """
+        if target_id not in self._probeables:  # No key: the state says so, no slot is expected.
             return None
         now = self._clock.wall()
-        health = self._engine.health(target_id, now)
-        last = self._engine.last(target_id)
-        reason = skip_reason(health, now, last.started_at if last else None)
-        if reason is not None:
-            self.gap(target_id, reason, now)
+        planned = self._engine.plan_slot(target_id, now, draw)
+        if not isinstance(planned, Pass):
+            return await self.run(target_id, reason=ProbeReason.SCHEDULED, slot_s=planned)
+        if planned.gap is None:
+            log.debug("slot.passed", target=target_id, detail=planned.why)
+        else:
+            self.gap(target_id, planned.gap, now, why=planned.why)
+        return None
+
+    async def extra(self, target_id: str) -> ProbeResult | None:
+        """Confirm what the last result said; None when a probe under way will say it."""
+        if self._under_way[target_id]:
             return None
-        return await self.run(target_id, reason=ProbeReason.SCHEDULED)
+        return await self.run(target_id, reason=ProbeReason.CONFIRM)
 
     async def run(
         self,
@@ -140,15 +152,31 @@ class Runner:
         *,
         reason: ProbeReason,
         kind: ProbeKind = ProbeKind.CANARY,
+        slot_s: float | None = None,
     ) -> ProbeResult | None:
-        """Run one probe now; None when a cap or quota forbids it or it cannot be booked."""
+        """
+        Run one probe now; None when a cap or quota forbids it or it cannot be booked.
+
+        *slot_s* is the time that a scheduled probe stands for, None for the target's interval.
+        """
         if self._is_closing:
             return None
+        probeable = self._probeables[target_id]
+        if reason is not ProbeReason.SCHEDULED:
+            slot_s = 0.0
+        elif slot_s is None:
+            slot_s = probeable.spec.interval_s
         # A task of our own: the scheduler's shutdown cancels its jobs, we want to drain them.
-        task = asyncio.ensure_future(self._guarded(self._probeables[target_id], kind, reason))
+        task = asyncio.ensure_future(self._guarded(probeable, kind, reason, slot_s))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._under_way[target_id] += 1
+        task.add_done_callback(lambda done: self._ended(done, target_id))
         return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[ProbeResult | None], target_id: str) -> None:
+        self._tasks.discard(task)
+        self._under_way[target_id] -= 1
+        self._on_result(target_id)
 
     def gap(self, target_id: str, reason: GapReason, at: float, *, why: str | None = None) -> None:
         """Record a slot without a probe: counted, stored, logged with *why* in words."""
@@ -157,7 +185,7 @@ class Runner:
         self._store.gap(target_id, reason, at, slot_s)
         detail = {} if why is None else {"detail": why}
         log.info("probe.skipped", target=target_id, reason=reason.value, **detail)
-        self._on_result()
+        self._on_result(target_id)
 
     async def drain(self, grace_s: float = DRAIN_S) -> None:
         """Start nothing new, let running probes end for *grace_s*, then void what is left."""
@@ -169,7 +197,7 @@ class Runner:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _guarded(
-        self, probeable: Probeable, kind: ProbeKind, reason: ProbeReason
+        self, probeable: Probeable, kind: ProbeKind, reason: ProbeReason, slot_s: float
     ) -> ProbeResult | None:
         spec = probeable.spec
         async with self._provider_slots[spec.provider], self._slots:
@@ -177,14 +205,16 @@ class Runner:
             # Milliseconds first, so that ids sort by time.
             probe_id = f"{int(at * 1000):012x}-{self._rng.getrandbits(40):010x}"
             is_free_call = kind is ProbeKind.LIVENESS
-            if not is_free_call and not await self._may_ask(probe_id, spec, at):
+            if not is_free_call and not await self._may_ask(probe_id, spec, reason, at):
                 return None
-            result = await self._probe(probeable, probe_id, kind, reason)
+            result = await self._probe(probeable, probe_id, kind, reason, slot_s)
         self._finish(result, spec)
         return result
 
-    async def _may_ask(self, probe_id: str, spec: TargetSpec, at: float) -> bool:
-        """Book the probe; where that cannot be, leave a gap that says why."""
+    async def _may_ask(
+        self, probe_id: str, spec: TargetSpec, reason: ProbeReason, at: float
+    ) -> bool:
+        """Book the probe; where that cannot be, say why."""
         quotas = self._engine.quotas(spec.id, at)
         if spec.price_usd == 0 and not quotas:
             return True  # Nothing to keep within: it is booked with its row.
@@ -192,7 +222,7 @@ class Runner:
             decision = await self._store.reserve(probe_id, spec, at, quotas)
         except StoreError as error:  # A full disk, say: its words tell more than a traceback.
             log.error("probe.not_sent", target=spec.id, error=str(error))  # noqa: TRY400
-            self.gap(spec.id, GapReason.MISSED, at, why="it cannot be booked")
+            self._not_sent(spec, reason, GapReason.MISSED, at, why="it cannot be booked")
             return False
         for mark, use in decision.marks:
             _tell(mark, use)
@@ -200,18 +230,32 @@ class Runner:
         if refused_by is None:
             return True
         if isinstance(refused_by, CapUse):
-            self.gap(spec.id, GapReason.SPEND_CAP, at, why=f"cap {refused_by.cap}")
+            self._not_sent(spec, reason, GapReason.SPEND_CAP, at, why=f"cap {refused_by.cap}")
         else:
-            self.gap(spec.id, GapReason.QUOTA_GUARD, at, why=refused_by.words)
+            self._not_sent(spec, reason, GapReason.QUOTA_GUARD, at, why=refused_by.words)
         return False
 
+    def _not_sent(
+        self, spec: TargetSpec, reason: ProbeReason, gap: GapReason, at: float, *, why: str
+    ) -> None:
+        """Leave a gap where a slot was to be filled; another probe only counts as tried."""
+        if reason is ProbeReason.SCHEDULED:
+            self.gap(spec.id, gap, at, why=why)
+            return
+        log.info("probe.skipped", target=spec.id, reason=gap.value, detail=why)
+        self._engine.attempted(spec.id, at)
+
     async def _probe(
-        self, probeable: Probeable, probe_id: str, kind: ProbeKind, reason: ProbeReason
+        self,
+        probeable: Probeable,
+        probe_id: str,
+        kind: ProbeKind,
+        reason: ProbeReason,
+        slot_s: float,
     ) -> ProbeResult:
         spec, clock = probeable.spec, self._clock
         # Read anew: a slow disk may have held up the reservation.
         now, started = clock.wall(), clock.monotonic()
-        slot_s = spec.interval_s if reason is ProbeReason.SCHEDULED else 0.0
 
         def fault(detail: str) -> ProbeResult:
             return ProbeResult(
@@ -278,7 +322,6 @@ class Runner:
         result = replace(result, **clean)
         self._store.probe(result, spec.provider)
         self._engine.accept(result)
-        self._on_result()
         self._log(result, spec)
 
     def _log(self, result: ProbeResult, spec: TargetSpec) -> None:

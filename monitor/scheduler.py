@@ -1,8 +1,9 @@
 """
 When probes fire. The only module that imports APScheduler; core/schedule.py decides the times.
 
-Each target fires once a slot at its own phase, with a seeded jitter. Slots that passed without a
-fire (a busy loop, a probe still running) are gaps ``missed``: APScheduler drops them in silence.
+Each target has a slot at its own phase, with a seeded jitter, and at most one probe outside the
+slots ahead of it. Slots that passed without a fire (a busy loop, a probe still running) are gaps
+``missed``: APScheduler drops them in silence.
 """
 
 from __future__ import annotations
@@ -17,16 +18,23 @@ from typing import Final
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.date import DateTrigger
 
 from monitor.clock import Clock
 from monitor.core.schedule import fire_of, next_fire, phase_s, slot_of
 from monitor.core.snapshot import GapReason
 from monitor.lag import LagMeter
 
-Fire = Callable[[str], Awaitable[object]]
+Fire = Callable[[str, float], Awaitable[object]]
+Extra = Callable[[str], Awaitable[object]]
+ExtraDue = Callable[[str, float], float | None]
 Missed = Callable[[str, GapReason, float], None]
 
 _MISSED_S_MAX: Final = 86_400.0
+# Probes outside the slots are late by up to this share of their wait, so that many do not meet.
+_EXTRA_JITTER_SHARE: Final = 0.1
+# What is overdue, after a restart or for all targets of a provider at once, is spread over this.
+_OVERDUE_SPREAD_S: Final = 10.0
 
 
 class GridTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no types.
@@ -42,46 +50,71 @@ class GridTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no ty
         """Return the jitter of one slot in [0, 1); the same whenever it is asked."""
         return Random(f"{self._seed}/{self._target_id}/{slot}").random()
 
+    def next_after(self, after: float) -> float:
+        """Return the first fire after wall time *after*."""
+        return next_fire(self._target_id, self._interval_s, after, self.jitter_of)
+
     def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime:
         """Return the first fire after *previous* and *now*."""
         after = max(now.timestamp(), previous.timestamp() if previous else 0.0)
-        at = next_fire(self._target_id, self._interval_s, after, self.jitter_of)
-        return datetime.fromtimestamp(at, UTC)
+        return datetime.fromtimestamp(self.next_after(after), UTC)
 
 
 class Schedule:
-    """Fires the canary of every target for as long as it is started."""
+    """Fires the canaries of every target for as long as it is started."""
 
     def __init__(
         self,
         intervals: Mapping[str, float],
         *,
         fire: Fire,
+        extra: Extra,
+        extra_due: ExtraDue,
         missed: Missed,
         clock: Clock,
         lag: LagMeter,
-        seed: int,
     ) -> None:
-        """Call *fire* once a slot per target; tell *missed* of slots without a fire."""
+        """
+        Watch targets, each with its slot's length in seconds.
+
+        Args:
+            intervals: By target id.
+            fire: Called once a slot with the target and a number drawn for the slot, in [0, 1).
+            extra: Called with a target when its probe outside the slots is due.
+            extra_due: Gives the time of that probe, or None, for a target and its next slot.
+            missed: Told of slots without a fire.
+            clock: Tells the time.
+            lag: Told how late fires are.
+        """
         self._intervals = dict(intervals)
         self._fire = fire
+        self._extra = extra
+        self._extra_due = extra_due
         self._missed = missed
         self._clock = clock
         self._lateness = lag
-        self._seed = seed
+        self._grids: dict[str, GridTrigger] = {}
+        self._extras: dict[str, float] = {}
+        self._seed = 0
         self._last_slot: dict[str, int] = {}
         self._is_on = False
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
 
-    def start(self) -> None:
-        """Begin firing; the event loop must be running."""
+    def start(self, seed: int) -> None:
+        """
+        Begin firing; the event loop must be running.
+
+        *seed* decides every jitter: with the same one, a restart goes on with the same times.
+        """
+        self._seed = seed
+        self._grids = {t: GridTrigger(t, s, seed) for t, s in self._intervals.items()}
         for target_id, interval_s in self._intervals.items():
             self._scheduler.add_job(
                 self._run,
-                GridTrigger(target_id, interval_s, self._seed),
+                self._grids[target_id],
                 args=[target_id],
-                id=target_id,
+                id=f"slot/{target_id}",
                 # All explicit: APScheduler's own defaults lose runs (grace of one second).
                 misfire_grace_time=max(1, int(interval_s)),
                 coalesce=True,
@@ -90,6 +123,41 @@ class Schedule:
             )
         self._scheduler.start()
         self._is_on = True
+        for target_id in self._intervals:
+            self.revise(target_id)
+
+    def revise(self, target_id: str) -> None:
+        """Ask anew when the target's probe outside the slots is due."""
+        if not self._is_on or target_id not in self._grids:
+            return
+        now = self._clock.wall()
+        due = self._extra_due(target_id, self._grids[target_id].next_after(now))
+        if due == self._extras.get(target_id):
+            return
+        job_id = f"extra/{target_id}"
+        if due is None:
+            del self._extras[target_id]
+            if self._scheduler.get_job(job_id):  # It may have just fired.
+                self._scheduler.remove_job(job_id)
+            return
+        self._extras[target_id] = due
+        self._scheduler.add_job(
+            self._run_extra,
+            DateTrigger(datetime.fromtimestamp(self._spread(target_id, due, now), UTC)),
+            args=[target_id],
+            id=job_id,
+            misfire_grace_time=None,
+            coalesce=True,
+            max_instances=1,
+            replace_existing=True,
+        )
+
+    def _spread(self, target_id: str, due: float, now: float) -> float:
+        """Return when to send what is due, a seeded moment later."""
+        overdue_s = min(_OVERDUE_SPREAD_S, self._intervals[target_id] / 4)
+        within_s = overdue_s if due <= now else _EXTRA_JITTER_SHARE * (due - now)
+        draw = Random(f"{self._seed}/{target_id}/extra/{due}").random()
+        return max(due, now) + draw * within_s
 
     def stop(self) -> None:
         """Fire no more; probes under way are the runner's to drain. Stopping twice is fine."""
@@ -109,12 +177,21 @@ class Schedule:
         interval_s = self._intervals[target_id]
         slot = slot_of(target_id, interval_s, now)
         self._note_missed(target_id, slot)
-        jitter_of = GridTrigger(target_id, interval_s, self._seed).jitter_of
+        jitter_of = self._grids[target_id].jitter_of
         self._lateness.note(now - fire_of(target_id, interval_s, slot, jitter_of))
+        draw = Random(f"{self._seed}/{target_id}/{slot}/left out").random()
         try:
-            await self._fire(target_id)
+            await self._fire(target_id, draw)
         except asyncio.CancelledError:
             # Shutdown: the probe itself runs on in a task of the runner and is drained there.
+            return
+
+    async def _run_extra(self, target_id: str) -> None:
+        # Whatever comes of it, its result lets the next one be asked for.
+        self._extras.pop(target_id, None)
+        try:
+            await self._extra(target_id)
+        except asyncio.CancelledError:
             return
 
     def _note_missed(self, target_id: str, slot: int) -> None:

@@ -9,19 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from monitor.app import load_probeables
 from monitor.cli import PROVIDER_BAD
-from monitor.cli.common import ConfigProblem, config_option, read_config
+from monitor.cli.common import ConfigProblem, config_option, read_config, show_tables
 from monitor.clock import SystemClock
 from monitor.limits import PROBES_AT_ONCE_MAX
 from monitor.runner import Probeable
 from monitor.secrets import Redactor
 from probes.canary import draw_canary
 from probes.driver import Driver
-from probes.model import Outcome, ProbeKind, ProbeReason, ProbeResult
+from probes.model import ErrorClass, Outcome, ProbeKind, ProbeReason, ProbeResult
 
 _COLOURS = {Outcome.GOOD: "green", Outcome.BAD: "red", Outcome.UNUSABLE: "yellow"}
 
@@ -57,8 +56,9 @@ def command(target_ids: tuple[str, ...], path: Path, yes: bool, as_json: bool) -
     for target_id in wanted:
         result = results.get(target_id)
         if result is None:
+            error = config.specs[target_id].unusable or ErrorClass.MONITOR_FAULT
             detail = config.specs[target_id].unusable_detail or "its wire format is broken"
-            rows.append(_row(target_id, Outcome.UNUSABLE, error="auth", detail=detail))
+            rows.append(_row(target_id, Outcome.UNUSABLE, error=error.value, detail=detail))
         else:
             rows.append(
                 _row(
@@ -124,7 +124,8 @@ def show(rows: Sequence[dict[str, object]], *, as_json: bool) -> None:
         for row in rows:
             click.echo(json.dumps(row))
         return
-    table = Table("target", "outcome", "error", "latency", "cost", "detail")
+    table = Table("target", "outcome", "error", "latency", "cost")
+    table.add_column("detail", overflow="fold")  # A name of a variable is not cut.
     for row in rows:
         outcome = row["outcome"]
         assert isinstance(outcome, Outcome)
@@ -138,4 +139,4 @@ def show(rows: Sequence[dict[str, object]], *, as_json: bool) -> None:
             f"${row['cost_usd']:.4f}",
             str(row["detail"]),
         )
-    Console().print(table)
+    show_tables(table)

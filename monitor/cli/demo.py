@@ -12,16 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-import httpx
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.table import Table
 
 from monitor import logs
 from monitor.app import Daemon, run_until_stopped
 from monitor.cli import demo_config
 from monitor.cli.common import ConfigProblem
-from monitor.cli.table import order_table
+from monitor.cli.table import order_view
 from monitor.clock import SystemClock
 from monitor.config import parse
 from monitor.errors import MonitorError
@@ -29,6 +27,8 @@ from monitor.secrets import Redactor
 
 _REFRESH_S = 0.5
 _PLAIN_REFRESH_S = 5.0
+# Of a pipe or a file: room for the reasons beside the figures.
+_PLAIN_COLUMNS = 118
 
 
 @click.command()
@@ -65,17 +65,20 @@ def command(port: int, simulator_port: int, seed: int, seconds: float | None) ->
 @contextmanager
 def simulator(port: int, seed: int) -> Iterator[None]:
     """Run the simulator in a process of its own, so that painting pictures delays no probe."""
-    command_line = [sys.executable, "-m", "monitor", "simulate", "--plan", "demo"]
+    command_line = [sys.executable, "-m", "monitor", "simulate", "--plan", "demo", "--with-parent"]
     command_line += ["--port", str(port), "--seed", str(seed)]
-    # Its own session: Ctrl-C is for the daemon, which drains its probes first.
+    # Its own session: Ctrl-C is for the daemon, which drains its probes first. Its input ends with
+    # us, however we end, so it never stays behind.
     with subprocess.Popen(  # noqa: S603 - our own interpreter and module
         command_line,
-        stdout=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        text=True,
         start_new_session=True,
     ) as process:
         try:
-            _wait_until_up(process, f"http://127.0.0.1:{port}/_control/plan")
+            _wait_until_up(process)
             yield
         finally:
             process.terminate()
@@ -85,29 +88,21 @@ def simulator(port: int, seed: int) -> Iterator[None]:
                 process.kill()
 
 
-def _wait_until_up(process: subprocess.Popen[bytes], url: str) -> None:
-    with httpx.Client(trust_env=False, timeout=1.0) as client:
-        for _ in range(100):
-            try:
-                if client.get(url).is_success:
-                    return
-            except httpx.TransportError:
-                pass
-            try:
-                process.wait(timeout=0.2)
-            except subprocess.TimeoutExpired:
-                continue
-            assert process.stderr is not None
-            reason = process.stderr.read().decode(errors="replace").strip().splitlines()
-            raise MonitorError(
-                f"the simulator did not start: {reason[-1] if reason else 'no word'}"
-            )
-    raise MonitorError("the simulator did not answer within 20 s")
+def _wait_until_up(process: subprocess.Popen[str]) -> None:
+    """Wait for the line it says when it listens; MonitorError with its own words if it ends."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    # Ours and nobody else's: another simulator may answer on that port.
+    if not process.stdout.readline():
+        said = process.stderr.read().strip().splitlines()
+        raise MonitorError(f"the simulator did not start: {said[-1] if said else 'no word'}")
 
 
 async def watch(daemon: Daemon, seconds: float | None) -> None:
     """Show the demo's order: live on a terminal, else as text every few seconds."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PLAIN_COLUMNS)
     clock = daemon.clock
     started = clock.monotonic()
     pool = daemon.config.pools[0]
@@ -115,19 +110,20 @@ async def watch(daemon: Daemon, seconds: float | None) -> None:
     def is_over() -> bool:
         return seconds is not None and clock.monotonic() - started >= seconds
 
-    def table() -> Table:
+    def view() -> RenderableType:
         current = daemon.publisher.current
         assert current is not None, "the daemon publishes before it serves"
         order = current.snapshot.orders[pool.id, pool.profile]
-        return order_table(order, current.snapshot, elapsed_s=clock.monotonic() - started)
+        elapsed_s = clock.monotonic() - started
+        return order_view(order, current.snapshot, width=console.width, elapsed_s=elapsed_s)
 
     if not console.is_terminal:
         while not is_over():
-            console.print(table())
+            console.print(view())
             console.file.flush()  # Whoever reads a pipe wants it now.
             await asyncio.sleep(_PLAIN_REFRESH_S)
         return
-    with Live(table(), console=console, auto_refresh=False) as live:
+    with Live(view(), console=console, auto_refresh=False) as live:
         while not is_over():
             await asyncio.sleep(_REFRESH_S)
-            live.update(table(), refresh=True)
+            live.update(view(), refresh=True)

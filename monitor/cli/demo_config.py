@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+# Caps are a day at the pace of the demo: two minutes of it come nowhere near them.
 # Prices and speeds as a buyer's guide of December 2025 gave them; latencies and the value of a
 # second are scaled by ten, so that an afternoon of outages fits into two minutes.
 _TEXT: Final = """
@@ -21,13 +22,15 @@ path = "{store}"
 
 [judging]
 dwell = "5s"
+confirm = "500ms"
+backoff_max = "10s"
 
 [[providers]]
 id = "google"
 preset = "google-gemini"
 base_url = "http://127.0.0.1:{sim}/gemini"
 api_key = {{ env = "IMGMON_DEMO_KEY" }}
-spend_cap = {{ usd_per_day = 20.0 }}
+spend_cap = {{ usd_per_day = 2500.0 }}
 
 [[providers]]
 id = "google-free"
@@ -40,14 +43,14 @@ id = "laozhang"
 preset = "laozhang"
 base_url = "http://127.0.0.1:{sim}/laozhang/v1"
 api_key = {{ env = "IMGMON_DEMO_KEY" }}
-spend_cap = {{ usd_per_day = 20.0 }}
+spend_cap = {{ usd_per_day = 2500.0 }}
 
 [[providers]]
 id = "openai"
 preset = "openai"
 base_url = "http://127.0.0.1:{sim}/openai/v1"
 api_key = {{ env = "IMGMON_DEMO_KEY" }}
-spend_cap = {{ usd_per_day = 20.0 }}
+spend_cap = {{ usd_per_day = 2500.0 }}
 
 [[providers]]
 id = "bfl"
@@ -55,7 +58,7 @@ preset = "bfl"
 base_url = "http://127.0.0.1:{sim}/bfl"
 api_key = {{ env = "IMGMON_DEMO_KEY" }}
 allow_private_downloads = true
-spend_cap = {{ usd_per_day = 20.0 }}
+spend_cap = {{ usd_per_day = 2500.0 }}
 
 [[targets]]
 id = "google-flash"

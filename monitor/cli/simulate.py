@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from monitor.clock import SystemClock
 from probes.simulator.app import Simulator
 from probes.simulator.faults import FaultPlan, PlanError
 from probes.simulator.plans import calm_plan, demo_plan
-from probes.simulator.server import serve
+from probes.simulator.server import listen, serve
 
 
 @click.command()
@@ -28,7 +30,10 @@ from probes.simulator.server import serve
 )
 @click.option("--seed", default=1, show_default=True)
 @click.option("--scale", default=10.0, show_default=True, help="How many times faster time runs.")
-def command(host: str, port: int, plan_name: str, seed: int, scale: float) -> None:
+@click.option("--with-parent", is_flag=True, hidden=True, help="Stop when standard input ends.")
+def command(
+    *, host: str, port: int, plan_name: str, seed: int, scale: float, with_parent: bool
+) -> None:
     """
     Serve every provider's wire format on one port, each under its own prefix.
 
@@ -39,8 +44,18 @@ def command(host: str, port: int, plan_name: str, seed: int, scale: float) -> No
         plan = _plan(plan_name, seed, scale)
     except PlanError as error:
         raise click.UsageError(f"{plan_name}: {error}") from error
-    click.echo(f"provider simulator on http://{host}:{port} (plan {plan_name}, seed {seed})")
-    asyncio.run(_serve(plan, host, port))
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        raise click.UsageError(
+            f"cannot listen on {host}:{port}: {error.strerror}; stop what listens there or give "
+            "another --port"
+        ) from error
+    place = f"http://{host}:{listener.getsockname()[1]}"
+    # Whoever started us waits for this line: from here on requests are taken.
+    click.echo(f"provider simulator on {place} (plan {plan_name}, seed {seed})")
+    sys.stdout.flush()
+    asyncio.run(_serve(plan, listener, with_parent=with_parent))
 
 
 def _plan(name: str, seed: int, scale: float) -> FaultPlan:
@@ -51,11 +66,14 @@ def _plan(name: str, seed: int, scale: float) -> FaultPlan:
     return FaultPlan.load(Path(name))
 
 
-async def _serve(plan: FaultPlan, host: str, port: int) -> None:
-    """Serve until SIGINT or SIGTERM."""
-    serving = asyncio.ensure_future(serve(Simulator(plan, SystemClock()), host, port))
+async def _serve(plan: FaultPlan, listener: socket.socket, *, with_parent: bool) -> None:
+    """Serve until SIGINT or SIGTERM, or until the process at the other end of our input is gone."""
+    serving = asyncio.ensure_future(serve(Simulator(plan, SystemClock()), listener))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, serving.cancel)
+    if with_parent:
+        # Nothing is ever written there, so readable means closed.
+        loop.add_reader(sys.stdin, serving.cancel)
     with suppress(asyncio.CancelledError):
         await serving

@@ -150,7 +150,11 @@ class _Builder:
             pools=tuple(self._pool(f"pools[{i}]", t) for i, t in self._tables.pools.items()),
             providers={provider_id: p.spec for provider_id, p in providers.items()},
             spend_cap=spend_cap(rest.spend_cap),
-            policy=Policy(windows=windows, dwell_s=judging.pop("dwell"), **judging),
+            policy=Policy(
+                windows=windows,
+                **{f"{name}_s": judging.pop(name) for name in ("dwell", "confirm", "backoff_max")},
+                **judging,
+            ),
             listen=rest.server.listen,
             public_read=rest.server.public_read,
             store_path=Path(rest.store.path),

@@ -231,6 +231,13 @@ class JudgingTable(Table):
     up_after: _Count = Field(
         default=_P.up_after, description="Good probes in a row that mean up again."
     )
+    confirm: Duration = Field(
+        default=_P.confirm_s,
+        description="Time until a first failure is confirmed; doubles with each one in a row.",
+    )
+    backoff_max: Duration = Field(
+        default=_P.backoff_max_s, description="Longest time without a probe of what is down."
+    )
     degraded_of: _Count = Field(default=_P.degraded_of, description="Recent probes looked at.")
     degraded_share: Ratio = Field(default=_P.degraded_share, description="Bad share that degrades.")
     slow_of: _Count = Field(

@@ -20,11 +20,12 @@ def show(config: Config) -> str:
     host, port = config.listen
     listen = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     policy = config.policy
-    judging = {
-        f.name: getattr(policy, f.name)
-        for f in fields(policy)
-        if f.name not in ("windows", "dwell_s")
-    }
+    judging = {}
+    for f in fields(policy):
+        if f.name != "windows":
+            value = getattr(policy, f.name)
+            is_time = f.name.endswith("_s")
+            judging[f.name.removesuffix("_s")] = duration_value(value) if is_time else value
     lines = [
         f"# {config.source}; canaries cost up to ${cost_per_day(config):.2f} a day",
         f"vantage = {toml(config.vantage)}",
@@ -32,7 +33,7 @@ def show(config: Config) -> str:
         *_table("[store]", {"path": str(config.store_path)}),
         *_table("[log]", {"format": config.log_format, "level": config.log_level}),
         *_table("[windows]", {name: duration_value(s) for name, s in policy.windows.items()}),
-        *_table("[judging]", {**judging, "dwell": duration_value(policy.dwell_s)}),
+        *_table("[judging]", judging),
     ]
     if config.spend_cap is not None:
         lines += _table("[spend_cap]", _limits(config.spend_cap))

@@ -19,12 +19,29 @@ def wilson(good: int, n: int) -> Ratio:
     outages cluster. All None when *n* is 0: no data is neither up nor down.
     """
     assert 0 <= good <= n
-    if n == 0:
+    return weighted(good, n, n, n)
+
+
+def weighted(good: int, total: int, squares: int, n: int) -> Ratio:
+    """
+    Return the weighted share of good ones among *n* samples, with its 95 % score interval.
+
+    Weights that differ are worth fewer samples than there are: (sum of w)^2 / sum of w^2 (Kish,
+    "Survey Sampling", 1965, 11.7), which is *n* when all are equal.
+
+    Args:
+        good: Sum of the weights of good samples.
+        total: Sum of all weights.
+        squares: Sum of their squares.
+        n: Number of samples, at least 1 unless *total* is 0.
+    """
+    if total == 0:
         return Ratio(n=0, value=None, lower=None, upper=None)
-    value = good / n
-    shrink = 1 + Z * Z / n
-    centre = (value + Z * Z / (2 * n)) / shrink
-    half = Z / shrink * sqrt(value * (1 - value) / n + Z * Z / (4 * n * n))
+    value, effective = good / total, total * total / squares
+    shrink = 1 + Z * Z / effective
+    centre = (value + Z * Z / (2 * effective)) / shrink
+    variance = value * (1 - value) / effective + Z * Z / (4 * effective * effective)
+    half = Z / shrink * sqrt(variance)
     # At 0 and 1 rounding could leave the value an ulp outside its own interval.
     return Ratio(
         n=n,

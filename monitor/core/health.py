@@ -15,14 +15,17 @@ the next picture. A failure lifts no block: a 503 does not prove that our key wo
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import floor
 from typing import Final
 
 from monitor import limits
 from monitor.core.snapshot import Health, State
 from monitor.core.spec import Policy, TargetSpec
 from monitor.core.words import utc
-from probes.model import Effect, ErrorClass, Outcome, ProbeKind, ProbeResult
+from probes.model import Effect, ErrorClass, Outcome, ProbeKind, ProbeReason, ProbeResult
 
+# Doublings of a delay after which any back-off has come to its cap; keeps powers finite.
+_DOUBLINGS_MAX: Final = 40
 # Fewer recent probes than this say nothing about a share.
 DEGRADED_SEEN_MIN: Final = 5
 
@@ -52,6 +55,7 @@ class HealthState:
         error: Class of the last failure.
         retry_at: When the last result, a failure, asked to be called again.
         last_at: Start of the newest good, bad or unusable probe.
+        slot_s: The time that the newest sample of a schedule slot stands for, in seconds.
     """
 
     state: State = State.UNKNOWN
@@ -66,14 +70,15 @@ class HealthState:
     last_at: float | None = None
     block: Block | None = None
     policy_blocks: int = 0
+    slot_s: float = 0.0
 
 
 def fold(state: HealthState, result: ProbeResult, policy: Policy) -> HealthState:
     """
     Return what is known after *result*, scheduled or not.
 
-    Free liveness calls and void results change nothing; a block of the harmless canary only
-    moves its own counter.
+    Free calls and void results change nothing; a block of the harmless canary only moves its own
+    counter.
     """
     if result.kind is ProbeKind.LIVENESS:
         return state
@@ -82,12 +87,34 @@ def fold(state: HealthState, result: ProbeResult, policy: Policy) -> HealthState
         return replace(state, policy_blocks=state.policy_blocks + 1) if is_block else state
     at = result.started_at
     last_at = at if state.last_at is None else max(at, state.last_at)
-    state = replace(state, last_at=last_at, block=_live(state.block, at))
+    state = replace(state, last_at=last_at, block=live_block(state.block, at))
+    if result.reason is ProbeReason.SCHEDULED:
+        state = replace(state, slot_s=result.slot_s)
     if result.outcome is Outcome.UNUSABLE:
         return replace(state, block=_blocked(state.block, result))
     if result.outcome is Outcome.BAD:
         return _settled(_failed(state, result, policy), at, policy)
     return _settled(_succeeded(state, policy), at, policy)
+
+
+def slots_between(state: HealthState, spec: TargetSpec, policy: Policy) -> int:
+    """
+    Return in one of how many slots the target is probed: 1, and more while it stays down.
+
+    Confirmations double their distance until it is that of the slots; from then on the slots'
+    distance doubles with every failure, up to the back-off's cap.
+    """
+    between = sum(
+        confirm_delay_s(run, policy) < spec.interval_s for run in range(1, _DOUBLINGS_MAX)
+    )
+    beyond = state.bad_run - max(between, policy.down_after) - 1
+    longest = max(1, floor(policy.backoff_max_s / spec.interval_s))
+    return min(longest, 2 ** min(beyond, _DOUBLINGS_MAX)) if beyond > 0 else 1
+
+
+def confirm_delay_s(run: int, policy: Policy) -> float:
+    """Return how long after the *run*-th result of its kind in a row to ask again."""
+    return policy.confirm_s * 2.0 ** min(run - 1, _DOUBLINGS_MAX)
 
 
 def judge(state: HealthState, now: float, *, spec: TargetSpec, policy: Policy) -> Health:
@@ -102,7 +129,7 @@ def judge(state: HealthState, now: float, *, spec: TargetSpec, policy: Policy) -
         return Health(
             state=State.UNUSABLE, since=None, error=spec.unusable, detail=spec.unusable_detail
         )
-    if (block := _live(state.block, now)) is not None:
+    if (block := live_block(state.block, now)) is not None:
         return Health(
             state=State.UNUSABLE,
             since=block.since,
@@ -115,8 +142,8 @@ def judge(state: HealthState, now: float, *, spec: TargetSpec, policy: Policy) -
     shown, since, detail = state.state, state.since, _describe(state, now, policy)
     if state.last_at is None:
         shown, since, detail = State.UNKNOWN, None, "no probe has said anything yet"
-    elif now - state.last_at > policy.stale_slots * spec.interval_s and not is_waiting:
-        shown, since = State.UNKNOWN, state.last_at + policy.stale_slots * spec.interval_s
+    elif now - state.last_at > (fresh_s := _fresh_s(state, spec, policy)) and not is_waiting:
+        shown, since = State.UNKNOWN, state.last_at + fresh_s
         detail = f"no result since {utc(state.last_at, now)}"
     has_failed = shown in {State.SUSPECT, State.DEGRADED, State.DOWN}
     return Health(
@@ -129,7 +156,14 @@ def judge(state: HealthState, now: float, *, spec: TargetSpec, policy: Policy) -
     )
 
 
-def _live(block: Block | None, at: float) -> Block | None:
+def _fresh_s(state: HealthState, spec: TargetSpec, policy: Policy) -> float:
+    """Return how long a result speaks for the present: longer where slots are rare on purpose."""
+    slot_s = max(spec.interval_s * slots_between(state, spec, policy), state.slot_s)
+    return policy.stale_slots * slot_s
+
+
+def live_block(block: Block | None, at: float) -> Block | None:
+    """Return *block* unless its time is over at *at*."""
     if block is None or block.retry_at is None or block.retry_at > at:
         return block
     return None

@@ -47,7 +47,7 @@ class GapReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
-    """A measured share with its 95 % Wilson interval; all None when *n* is 0."""
+    """A measured share of *n* samples with its 95 % Wilson interval; all None when *n* is 0."""
 
     n: int
     value: float | None
@@ -72,8 +72,9 @@ class WindowFigures:
     Attributes:
         span_s: Nominal length.
         n: Scheduled samples that are good, bad or unusable (void ones say nothing).
-        provider: Availability as the provider's own record: good / (good + bad).
-        user: Usability to us: good / (good + bad + unusable).
+        provider: Availability as the provider's own record: good / (good + bad), each sample
+            weighing the time it stands for.
+        user: Usability to us: good / (good + bad + unusable), likewise.
         coverage: Share of the window that samples speak for, 0..1 (laws 2 and 5).
         quantiles: 0.5, 0.9, 0.95 and 0.99 of the latency of good samples.
         latency_n: Good samples in the quantiles.

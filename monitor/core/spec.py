@@ -158,6 +158,8 @@ class Policy:
         up_after: Consecutive good probes that bring a down target back.
         degraded_of: Recent valid probes looked at for ``degraded``.
         degraded_share: Share of bad ones among them, from which a target is degraded.
+        confirm_s: Time until a first failure is confirmed; doubles with each one in a row.
+        backoff_max_s: Longest time without a probe of a target that is down.
         slow_of: Recent good latencies whose median is compared with the SLO's p95.
         stale_slots: Slots without any sample after which a state is ``unknown``.
         margin: Relative gain in index needed to overtake inside a tier, 0..1.
@@ -169,6 +171,8 @@ class Policy:
     windows: Mapping[str, float] = field(default_factory=lambda: WINDOWS)
     down_after: int = 2
     up_after: int = 2
+    confirm_s: float = 30.0
+    backoff_max_s: float = 3_600.0
     degraded_of: int = 10
     degraded_share: float = 0.2
     slow_of: int = 5

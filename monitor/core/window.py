@@ -2,7 +2,8 @@
 Rolling windows over the scheduled samples of one target: exact figures, kept incrementally.
 
 Only scheduled samples belong here (law 2): confirmations and manual probes cluster around
-failures and would bias every figure. Times are kept in whole microseconds, so that sums of what
+failures and would bias every figure. Each weighs the time it stands for, so that slots left out
+while a target is down bias none either. Times are kept in whole microseconds, so that sums of what
 enters and leaves a window never drift.
 """
 
@@ -15,7 +16,7 @@ from itertools import islice
 from typing import Final
 
 from monitor import limits
-from monitor.core.availability import wilson
+from monitor.core.availability import weighted
 from monitor.core.percentile import quantile
 from monitor.core.snapshot import WindowFigures
 from probes.model import Outcome
@@ -26,6 +27,9 @@ RECENT_SAMPLES_MAX: Final = 1_000
 # Samples are kept for this many of the longest windows, so that a wall clock set ahead and back
 # by up to one such window loses nothing.
 _KEEP_WINDOWS: Final = 2
+
+
+_VALID: Final = (Outcome.GOOD, Outcome.BAD, Outcome.UNUSABLE)
 
 
 def _micros(seconds: float) -> int:
@@ -41,7 +45,7 @@ class Sample:
         at: Wall time of the probe's start, seconds since the epoch.
         latency_s: None unless good.
         duration_s: Time from start to verdict, whatever the outcome.
-        slot_s: Length of its schedule slot: how far it can speak to each side.
+        slot_s: The time it stands for, which is its weight; also how far it can speak to each side.
     """
 
     at: float
@@ -54,6 +58,11 @@ class Sample:
     def __post_init__(self) -> None:
         assert (self.latency_s is None) == (self.outcome is not Outcome.GOOD)
 
+    @property
+    def weight(self) -> int:
+        """Whole microseconds that it stands for; never none, or its outcome would not count."""
+        return max(1, _micros(self.slot_s))
+
 
 @dataclass(slots=True)
 class _Window:
@@ -64,6 +73,8 @@ class _Window:
     lo: int = 0
     hi: int = 0
     counts: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
+    weights: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
+    squares: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
     timeouts: int = 0
     latencies: list[float] = field(default_factory=list)
     latency_sum: int = 0
@@ -192,6 +203,8 @@ class History:
         sample = self._samples[index]
         window.figures = None
         window.counts[sample.outcome] += sign
+        window.weights[sample.outcome] += sign * sample.weight
+        window.squares[sample.outcome] += sign * sample.weight**2
         if sample.latency_s is not None:
             window.latency_sum += sign * _micros(sample.latency_s)
             if sign > 0:
@@ -225,10 +238,12 @@ class History:
         return window.figures
 
     def _recount(self, window: _Window, coverage: float) -> WindowFigures:
-        good, bad, unusable = (
-            window.counts[outcome] for outcome in (Outcome.GOOD, Outcome.BAD, Outcome.UNUSABLE)
-        )
+        counts, weights, squares = window.counts, window.weights, window.squares
+        good, bad, unusable = (counts[outcome] for outcome in _VALID)
         n = good + bad + unusable
+        good_weight = weights[Outcome.GOOD]
+        ours = weights[Outcome.UNUSABLE], squares[Outcome.UNUSABLE]
+        total, square = sum(weights[o] for o in _VALID), sum(squares[o] for o in _VALID)
         return WindowFigures(
             name=window.name,
             span_s=window.span_s,
@@ -236,8 +251,8 @@ class History:
             good=good,
             bad=bad,
             unusable=unusable,
-            provider=wilson(good, good + bad),
-            user=wilson(good, n),
+            provider=weighted(good_weight, total - ours[0], square - ours[1], good + bad),
+            user=weighted(good_weight, total, square, n),
             coverage=coverage,
             quantiles={q: quantile(window.latencies, q) for q in QUANTILES},
             latency_n=good,

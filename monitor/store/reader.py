@@ -26,6 +26,7 @@ from monitor.errors import StoreError
 from monitor.limits import BUSY_TIMEOUT_MS
 from monitor.store.tables import (
     GapRow,
+    MetaRow,
     OrderChangeRow,
     ProbeRow,
     ReservationRow,
@@ -122,6 +123,20 @@ class Reader:
                 ).one()
                 for (provider, period), start in since.items()
             }
+
+    def last_reservations(self) -> dict[str, float]:
+        """Return the wall time of each target's newest reservation, settled or not."""
+        query = select(ReservationRow.target_id, func.max(ReservationRow.at))
+        with self._session() as session:
+            return dict(session.exec(query.group_by(ReservationRow.target_id)).all())
+
+    def fact(self, key: str) -> str:
+        """Return what is noted about the file under *key*; StoreError when nothing is."""
+        with self._session() as session:
+            row = session.get(MetaRow, key)
+        if row is None:
+            raise StoreError(f"{self._path} does not say its {key}; a daemon has to open it first")
+        return row.value
 
     def totals(self, bounds: Sequence[float]) -> Totals:
         """

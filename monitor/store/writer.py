@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ from monitor.store.ledger import reserve, settle
 from monitor.store.migrations import migrate, schema_version
 from monitor.store.tables import (
     GapRow,
+    MetaRow,
     OrderChangeRow,
     ProbeRow,
     gap_values,
@@ -117,9 +118,11 @@ class Writer:
         self._last_error = ""
         self._is_failing = False
 
-    def start(self) -> None:
+    def start(self, facts: Mapping[str, str] | None = None) -> None:
         """
         Open, check and migrate the file, then start the thread.
+
+        *facts* are noted about the file, by name, unless it has one of that name already.
 
         Raises:
             StoreError: the file cannot be used.
@@ -135,6 +138,10 @@ class Writer:
             with engine.connect() as connection:
                 self._check(connection)
             migrate(engine, version)
+            if facts:
+                rows = [{"key": key, "value": value} for key, value in facts.items()]
+                with engine.begin() as connection:
+                    connection.execute(insert(MetaRow).prefix_with("OR IGNORE"), rows)
         except SQLAlchemyError as error:
             engine.dispose()
             raise StoreError(f"cannot use {self._path}: {_words(error)}") from error

@@ -76,10 +76,10 @@ def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=256)
 
 
-async def serve(app: Simulator, host: str, port: int) -> None:
-    """Serve *app* until cancelled; stops cleanly. Raises OSError when the address is taken."""
+async def serve(app: Simulator, listener: socket.socket) -> None:
+    """Serve *app* on *listener* until cancelled; stops cleanly."""
     server = Server(app)
-    running = asyncio.ensure_future(server.serve([listen(host, port)]))
+    running = asyncio.ensure_future(server.serve([listener]))
     try:
         await asyncio.shield(running)
     except asyncio.CancelledError:

@@ -21,7 +21,7 @@ from probes.model import ErrorClass
 from probes.simulator.faults import Fault, FaultKind
 from probes.simulator.plans import calm_plan
 from probes.simulator.server import SimulatorServer
-from tests.support.daemon import KEY, PROVIDERS
+from tests.support.daemon import KEY, configuration_text
 
 ROOT = Path(__file__).resolve().parents[2]
 REPLIES = ROOT / "tests" / "data" / "replies"
@@ -39,15 +39,7 @@ def config(simulator, tmp_path, monkeypatch) -> Path:
     """A configuration file with two targets at the simulator."""
     monkeypatch.setenv("KEY", KEY)
     path = tmp_path / "monitor.toml"
-    path.write_text(
-        PROVIDERS.format(
-            store=tmp_path / "a.db",
-            gemini=simulator.base("gemini"),
-            openai=simulator.base("openai"),
-            interval="1h",
-            openai_cap="",
-        )
-    )
+    path.write_text(configuration_text(simulator, tmp_path / "a.db", interval="1h"))
     return path
 
 
@@ -297,6 +289,34 @@ def test_the_demo_shows_its_order_and_stops_by_itself():
     assert "Traceback" not in output
     with pytest.raises(httpx.TransportError):
         httpx.get(f"http://127.0.0.1:{simulator_port}/", trust_env=False, timeout=2)
+
+
+def test_a_demo_that_is_killed_leaves_no_simulator_behind():
+    """Its input ends with the demo, and so does the simulator; the next demo finds the port free."""
+    port, simulator_port = free_port(), free_port()
+    with start("demo", "--port", port, "--simulator-port", simulator_port) as process:
+        wait_for(f"http://127.0.0.1:{simulator_port}/_control/plan", process)
+        process.kill()
+        process.wait(timeout=30)
+
+    with httpx.Client(trust_env=False, timeout=2) as http:
+        for _ in range(300):
+            try:
+                http.get(f"http://127.0.0.1:{simulator_port}/_control/plan")
+            except httpx.TransportError:
+                break
+        else:
+            pytest.fail("the simulator still answers")
+
+
+def test_a_demo_takes_no_other_simulator_for_its_own(simulator):
+    """One that answers on the port is somebody else's, with troubles at other times."""
+    port = simulator.url.rpartition(":")[2]
+    with start("demo", "--port", free_port(), "--simulator-port", port) as process:
+        output, _ = process.communicate(timeout=60)
+
+    assert 2 == process.returncode
+    assert f"cannot listen on 127.0.0.1:{port}" in output
 
 
 def test_the_demo_says_when_its_simulator_cannot_start():

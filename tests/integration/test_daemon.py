@@ -9,14 +9,18 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from io import StringIO
+from random import Random
 
 import pytest
 import structlog
 
 from monitor.api import encode
-from monitor.clock import SystemClock
+from monitor.app import Daemon
+from monitor.clock import ManualClock, SystemClock
 from monitor.config import parse
+from monitor.core.schedule import slot_of
 from monitor.core.snapshot import Order
+from monitor.core.spend import Claim
 from monitor.errors import MonitorError
 from monitor.logs import configure
 from monitor.secrets import Redactor
@@ -158,6 +162,102 @@ async def test_the_snapshot_after_a_restart_equals_the_one_before(simulator, tmp
     assert before.totals == after.totals
     assert before.spending == after.spending
     assert before.orders == after.orders
+
+
+async def test_no_slot_is_filled_twice_by_restarts(simulator, tmp_path):
+    """The file keeps what decides when slots fire: they go on as if nothing had happened."""
+    path = tmp_path / "a.db"
+    config = configuration(simulator, path, interval="2s")
+    seeds = set()
+    for _ in range(4):
+        async with running(config, seed=len(seeds)) as daemon:
+            before = finished(daemon)
+            await until(lambda: finished(daemon) > before)  # noqa: B023 - of this very turn
+            seeds.add(daemon.schedule._seed)
+    async with running(config) as daemon:
+        rows = [r for r in daemon.reader.replay(0) if r.reason is ProbeReason.SCHEDULED]
+
+    slots = [(r.target_id, slot_of(r.target_id, 2.0, r.started_at)) for r in rows]
+    assert 1 == len(seeds)
+    assert slots
+    assert len(slots) == len(set(slots))
+
+
+async def test_a_restart_after_a_long_stop_does_not_probe_everything_at_once(simulator, tmp_path):
+    """What nothing recent is known of is asked within a minute, each at its own moment."""
+    path, month = tmp_path / "a.db", 30 * 86_400.0
+    config = configuration(simulator, path)
+    async with running(config) as daemon:
+        await until(lambda: finished(daemon) == 2)
+        now = daemon.clock.wall()
+    later = Daemon(config, clock=ManualClock(wall=now + month), rng=Random(1))
+    await later.start()
+    delays = later._first_delays()
+    await later.stop()
+
+    assert {"flash", "flare"} == set(delays)
+    assert all(0 < delay < 60 for delay in delays.values())
+    assert len(set(delays.values())) == 2
+
+
+async def test_a_restart_asks_nobody_who_is_to_be_waited_for(simulator, tmp_path):
+    """A refused key is not tried once more by every new process."""
+    config = configuration(simulator, tmp_path / "a.db", interval="1s")
+    simulator.set_fault("gemini", Fault(kind=FaultKind.AUTH))
+    async with running(config) as daemon:
+        await until(lambda: finished(daemon) >= 2)
+        stopped_at = daemon.clock.wall()
+    # Longer than three slots ago, so that nothing recent is known of either.
+    later = Daemon(config, clock=ManualClock(wall=stopped_at + 600), rng=Random(1))
+    await later.start()
+    delays = later._first_delays()
+    await later.stop()
+
+    assert {"flare"} == set(delays)
+
+
+async def test_a_probe_that_a_kill_cut_off_is_not_sent_again_by_the_restart(simulator, tmp_path):
+    """Its money is booked: it may have been billed, and was an attempt of this slot."""
+    path = tmp_path / "a.db"
+    config = configuration(simulator, path)
+    writer = Writer(path)
+    writer.start()
+    claim = Claim(
+        probe_id="cut off", target_id="flash", provider="google", micros=39_000,
+        at=SystemClock().wall(), caps=(),
+    )  # fmt: skip
+    writer.reserve(claim).result(5)
+    writer.close()
+    async with running(config) as daemon:
+        await until(lambda: finished(daemon) == 1)
+        delays = daemon._first_delays()
+
+    assert {} == delays
+    assert {"openai"} == {request.account for request in simulator.requests}
+
+
+async def test_an_outage_is_confirmed_at_once_and_so_is_its_end(simulator, tmp_path):
+    """With an hour between slots, down and up again stand within a second of their first sign."""
+    config = configuration(simulator, tmp_path / "a.db", interval="1h", judging='confirm = "100ms"')
+    async with running(config) as daemon:
+
+        def state() -> str:
+            return daemon.publisher.current.snapshot.targets["flash"].health.state.value
+
+        await until(lambda: finished(daemon) == 2)
+        simulator.set_fault("gemini", Fault(kind=FaultKind.OVERLOADED))
+        await daemon.runner.run("flash", reason=ProbeReason.SCHEDULED)
+        await until(lambda: state() == "down")
+        simulator.set_fault("gemini", None)
+        await until(lambda: state() == "healthy")
+        assert daemon.writer.flush(5)
+        rows, _ = daemon.reader.results("flash", None, 100)
+        figures = daemon.publisher.current.snapshot.targets["flash"].windows["1h"]
+
+    reasons = [row.reason for row in rows]
+    assert 1 == reasons.count(ProbeReason.SCHEDULED)
+    assert reasons.count(ProbeReason.CONFIRM) >= 3
+    assert (1, 1) == (figures.n, figures.bad)
 
 
 async def test_a_daily_cap_is_checked_before_each_probe(simulator, tmp_path):

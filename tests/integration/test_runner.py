@@ -353,14 +353,71 @@ async def test_a_retry_time_is_a_gap_with_its_reason():
         return {"error": ErrorClass.RATE_LIMITED, "retry_at": now + 300, "cost_usd": 0.0}
 
     runner, books, clock, _, _ = build(limited)
-    await runner.scheduled("t")
-    waiting = await runner.scheduled("t")
+    await runner.scheduled("t", draw=0.5)
+    waiting = await runner.scheduled("t", draw=0.5)
     clock.advance(301)
-    after = await runner.scheduled("t")
+    after = await runner.scheduled("t", draw=0.5)
 
     assert waiting is None
     assert [("t", GapReason.RETRY_AFTER)] == [gap[:2] for gap in books.gaps]
     assert ErrorClass.RATE_LIMITED is after.error
+
+
+async def test_slots_that_chance_leaves_out_of_an_outage_are_no_gaps():
+    """Those that are sent speak for them: their rows say for how long."""
+
+    async def fail() -> dict:
+        return {"error": ErrorClass.OVERLOADED, "cost_usd": 0.0}
+
+    runner, books, *_ = build(fail)
+    for _ in range(9):
+        await runner.run("t", reason=ProbeReason.CONFIRM)
+    left_out = await runner.scheduled("t", draw=0.9)
+    first = await runner.scheduled("t", draw=0.9)  # The first slot of all is never left out.
+    second = await runner.scheduled("t", draw=0.9)
+    lucky = await runner.scheduled("t", draw=0.1)
+
+    assert [] == books.gaps
+    assert (600.0, None, None) == (left_out.slot_s, first, second)
+    assert (ProbeReason.SCHEDULED, 3600.0) == (lucky.reason, lucky.slot_s)
+
+
+async def test_a_probe_under_way_is_its_own_confirmation():
+    """What a second one would find out is about to be known."""
+    go = asyncio.Event()
+
+    async def wait() -> None:
+        await go.wait()
+
+    runner, books, *_ = build(wait)
+    slow = asyncio.create_task(run(runner))
+    await until(lambda: runner.running == 1)
+    meanwhile = await runner.extra("t")
+    go.set()
+    await slow
+    afterwards = await runner.extra("t")
+
+    assert meanwhile is None
+    assert (ProbeReason.CONFIRM, 0.0) == (afterwards.reason, afterwards.slot_s)
+    assert 2 == len(books.probes)
+
+
+async def test_a_confirmation_without_money_is_no_gap_and_waits(tmp_path):
+    """No slot was lost; the next attempt comes later, not at once."""
+    path = tmp_path / "a.db"
+
+    async def fail() -> dict:
+        return {"error": ErrorClass.TIMEOUT, "cost_usd": 0.1}
+
+    with opened(path) as writer:
+        runner, books, clock, _, engine = build(fail, writer)
+        results = [await runner.extra("t") for _ in range(3)]
+        due = engine.extra_due("t", clock.wall() + 1e6)
+
+    assert [True, True, False] == [result is not None for result in results]
+    assert [] == books.gaps
+    # Two failures and an attempt that came to nothing: 30 s, doubled twice.
+    assert clock.wall() + 120 == pytest.approx(due, abs=2)
 
 
 async def test_what_a_provider_echoes_is_redacted_before_it_is_kept():

@@ -392,12 +392,11 @@ def test_the_server_stops_while_requests_hang_or_wait():
 @pytest.mark.anyio
 async def test_the_coroutine_serves_until_it_is_cancelled():
     """``serve`` answers while it runs, leaves signals alone and ends when cancelled."""
-    with listen() as free:
-        port = free.getsockname()[1]
+    listener = listen()
+    port = listener.getsockname()[1]
     app = Simulator(calm_plan(), ManualClock())
     async with anyio.create_task_group() as tasks, httpx.AsyncClient() as client:
-        tasks.start_soon(serve, app, "127.0.0.1", port)
-        await anyio.lowlevel.checkpoint()
+        tasks.start_soon(serve, app, listener)
         answer = await client.get(f"http://127.0.0.1:{port}/_control/plan")
         tasks.cancel_scope.cancel()
 

@@ -7,7 +7,7 @@ from math import ceil
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.core.availability import wilson
+from monitor.core.availability import weighted
 from monitor.core.window import History
 from probes.model import Outcome
 from tests.support.builders import NOW
@@ -28,6 +28,13 @@ def covered(members, start, now):
     return total
 
 
+def share(members):
+    """The good share of *members*, each weighing the microseconds of its slot."""
+    weights = [max(1, round(s.slot_s * 1e6)) for s in members]
+    good = sum(w for s, w in zip(members, weights, strict=True) if s.outcome is Outcome.GOOD)
+    return weighted(good, sum(weights), sum(w * w for w in weights), len(members))
+
+
 def oracle(appended, now, span):
     """Count from scratch what a window of *span* holds at *now*."""
     kept = [s for s in appended if s.outcome is not Outcome.VOID]
@@ -36,8 +43,8 @@ def oracle(appended, now, span):
     bad = [s for s in members if s.outcome is Outcome.BAD]
     return {
         "n": len(members),
-        "provider": wilson(len(good), len(good) + len(bad)),
-        "user": wilson(len(good), len(members)),
+        "provider": share([s for s in members if s.outcome is not Outcome.UNUSABLE]),
+        "user": share(members),
         "p50": good[ceil(len(good) / 2) - 1] if good else None,
         "mean": round(sum(good) / len(good), 4) if good else None,
         "failure": round(sum(s.duration_s for s in bad) / len(bad), 4) if bad else None,

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from monitor.core.quota import Source
-from monitor.core.schedule import next_fire, skip_reason
+from monitor.core.schedule import Pass, next_fire
 from monitor.core.snapshot import Snapshot, State
 from monitor.core.spec import Objective, Policy, PoolSpec, ProviderSpec, QuotaSpec, TargetSpec
 from monitor.engine import Engine, Past
@@ -238,7 +238,7 @@ def test_a_waiting_target_is_asked_again_when_its_time_has_come():
         )
     )
 
-    waiting = skip_reason(subject.health("cheap", START + 99), START + 99, START)
-    free = skip_reason(subject.health("cheap", START + 101), START + 101, START)
-    assert waiting is not None
-    assert free is None
+    waiting = subject.plan_slot("cheap", START + 99, draw=0.5)
+    free = subject.plan_slot("cheap", START + 101, draw=0.5)
+    assert isinstance(waiting, Pass)
+    assert INTERVAL_S == free

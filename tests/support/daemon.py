@@ -24,6 +24,7 @@ path = "{store}"
 # Which target is known first is chance; the dwell time would keep that order for two minutes.
 [judging]
 dwell = "1ms"
+{judging}
 
 [[providers]]
 id = "google"
@@ -63,22 +64,30 @@ slo = {{ availability = 0.9, latency_p95 = "5s" }}
 """
 
 
-def configuration(
+def configuration_text(
     simulator: SimulatorServer,
     store: Path,
     *,
     interval: str = "7d",  # No slot fires during a test unless it asks for one.
     openai_cap: str = "",
-    environ: dict[str, str] | None = None,
-) -> Config:
-    """Two targets at the simulator, in one pool."""
-    text = PROVIDERS.format(
+    judging: str = "",
+) -> str:
+    """Two targets at the simulator, in one pool, as TOML."""
+    return PROVIDERS.format(
         store=store,
         gemini=simulator.base("gemini"),
         openai=simulator.base("openai"),
         interval=interval,
         openai_cap=openai_cap,
+        judging=judging,
     )
+
+
+def configuration(
+    simulator: SimulatorServer, store: Path, *, environ: dict[str, str] | None = None, **parts: str
+) -> Config:
+    """The same, read; *parts* as for :func:`configuration_text`."""
+    text = configuration_text(simulator, store, **parts)
     return parse(text, {"KEY": KEY} if environ is None else environ, "test")
 
 

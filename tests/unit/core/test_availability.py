@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.core.availability import floor_ratio, wilson
+from monitor.core.availability import floor_ratio, weighted, wilson
 
 
 def test_a_clean_day_of_144_canaries_proves_974_and_not_999():
@@ -37,6 +37,20 @@ def test_the_value_is_inside_its_interval_and_that_inside_0_to_1(good, n):
 
     assert 0 <= ratio.lower <= ratio.value <= ratio.upper <= 1
     assert ratio.lower < ratio.upper
+
+
+def test_equal_weights_are_plain_counts():
+    """Whatever the weight, as long as it is the same for all."""
+    assert wilson(143, 144) == weighted(143 * 600, 144 * 600, 144 * 600**2, 144)
+
+
+def test_unequal_weights_are_worth_fewer_samples_than_there_are():
+    """Four samples of which one weighs as much as the others together: the interval is wider."""
+    even, uneven = wilson(2, 4), weighted(3, 6, 1 + 1 + 1 + 9, 4)
+
+    assert even.value == uneven.value == 0.5
+    assert uneven.lower < even.lower
+    assert uneven.upper > even.upper
 
 
 @pytest.mark.parametrize(

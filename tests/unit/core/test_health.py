@@ -228,7 +228,7 @@ def test_a_refusal_does_not_go_stale():
 
 def test_an_overloaded_target_keeps_its_retry_time_and_its_state_until_then():
     """The retry time is honoured, up to a bound, and no probe is expected before it."""
-    overloaded = a_result(E.OVERLOADED, retry_at=NOW + 1e6, duration_s=0.0)
+    overloaded = a_result(E.OVERLOADED, retry_at=NOW + 1e6, duration_s=0.0, slot_s=10.0)
     state = fold(HealthState(), overloaded, POLICY)
     spec = a_spec(interval_s=10.0)
     until = NOW + limits.RATE_LIMIT_WAIT_S_MAX

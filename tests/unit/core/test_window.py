@@ -81,6 +81,15 @@ def test_a_bad_day_is_pooled_with_the_clean_ones():
     assert (864, 10, 864 / 874) == (figures.good, figures.bad, figures.provider.value)
 
 
+def test_samples_of_a_thinned_schedule_weigh_the_slots_left_out():
+    """One failed sample in four slots is as much of the record as four good ones of one each."""
+    samples = [a_sample(NOW - 600 * n) for n in range(4)]
+    thinned = a_sample(NOW - 3000, Outcome.BAD, slot_s=2400.0)
+    figures = a_history(*samples, thinned).figures(NOW)["1h"]
+
+    assert (5, 0.5) == (figures.provider.n, figures.provider.value)
+
+
 def test_three_hours_of_monitoring_cover_three_hours_of_a_month():
     """A young monitor does not claim to know the rest of its window."""
     samples = [a_sample(NOW - slot * 600) for slot in range(18)]

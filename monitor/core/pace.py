@@ -1,0 +1,88 @@
+"""
+What decides when a target is probed next, beside its evidence: attempts made, free calls answered.
+
+None of it is a verdict: free calls and attempts that said nothing change no state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from monitor.core.health import HealthState
+from probes.model import Outcome, ProbeKind, ProbeReason, ProbeResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """
+    The newest attempts on a target. Times are wall times.
+
+    Attributes:
+        last_start, last_end: Of the newest generation, whatever came of it.
+        last_slot_at: Start of the newest generation of a schedule slot.
+        mute_run: Generations in a row that said nothing: void, or not sent at all.
+        free_answered_at: Start of the newest free call that was answered.
+        free_failed_at: The first of the newest free calls if they fail, else None.
+        is_echoed: Since our account was refused, free calls were refused too.
+        balance_usd: The least money left that free calls told of since then.
+        proof_at: When a free call said that the refusal has ended, until a generation has shown
+            whether it has.
+    """
+
+    last_start: float | None = None
+    last_end: float | None = None
+    last_slot_at: float | None = None
+    mute_run: int = 0
+    free_answered_at: float | None = None
+    free_failed_at: float | None = None
+    is_echoed: bool = False
+    balance_usd: float | None = None
+    proof_at: float | None = None
+
+
+def follow(pace: Pace, result: ProbeResult, state: HealthState) -> Pace:
+    """Return *pace* after *result*; *state* is the target's evidence with it."""
+    if result.kind is ProbeKind.LIVENESS:
+        return _told_for_free(pace, result, state)
+    pace = attempted(pace, result.started_at, result.started_at + result.duration_s)
+    if result.reason is ProbeReason.SCHEDULED:
+        pace = replace(pace, last_slot_at=_later(pace.last_slot_at, result.started_at))
+    if result.outcome is Outcome.VOID:
+        return pace
+    return replace(pace, mute_run=0, is_echoed=False, balance_usd=None, proof_at=None)
+
+
+def attempted(pace: Pace, start: float, end: float) -> Pace:
+    """Return *pace* after a generation of which nothing is known but its time."""
+    return replace(
+        pace,
+        last_start=_later(pace.last_start, start),
+        last_end=_later(pace.last_end, end),
+        mute_run=pace.mute_run + 1,
+    )
+
+
+def _told_for_free(pace: Pace, result: ProbeResult, state: HealthState) -> Pace:
+    """Return *pace* after a free call: whether they fail, and what it says of a refusal."""
+    at, is_refused = result.started_at, state.block is not None and state.block.retry_at is None
+    if result.outcome is Outcome.VOID:
+        return pace
+    if result.outcome is not Outcome.GOOD:
+        return replace(
+            pace,
+            free_failed_at=at if pace.free_failed_at is None else pace.free_failed_at,
+            is_echoed=pace.is_echoed or (is_refused and result.outcome is Outcome.UNUSABLE),
+        )
+    pace = replace(pace, free_answered_at=at, free_failed_at=None)
+    if not is_refused:
+        return pace
+    left, least = result.balance_usd, pace.balance_usd
+    if pace.is_echoed or (left is not None and least is not None and left > least):
+        return replace(pace, is_echoed=False, balance_usd=left, proof_at=at + result.duration_s)
+    if left is not None:
+        pace = replace(pace, balance_usd=left if least is None else min(left, least))
+    return pace
+
+
+def _later(one: float | None, other: float) -> float:
+    return other if one is None else max(one, other)
