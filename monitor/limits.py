@@ -1,23 +1,12 @@
-"""Every bound in one place, with its unit and the reason for it."""
+"""
+Every bound of the monitor in one place, with its unit and the reason for it.
+
+Those of a probe (bytes, pixels, redirects, requests) stand in ``probes`` beside what they bound.
+"""
 
 from __future__ import annotations
 
 from typing import Final
-
-# A 4K PNG is 15-30 MB, base64 adds a third, batch answers carry it twice.
-REPLY_BYTES_MAX: Final = 96 * 1024 * 1024
-# 4096 x 4096 is the largest picture sold; Pillow's own bomb limit is five times that.
-IMAGE_PIXELS_MAX: Final = 4096 * 4096
-# Kept of a reply that is not the format: enough to recognise a captive portal or a CDN page.
-BODY_HEAD_CHARS: Final = 300
-# Kept of a provider's message in rows, logs and answers.
-DETAIL_CHARS: Final = 200
-# Kept of what an answer tells of request limits; four kinds are known.
-TOLD_LIMITS_MAX: Final = 8
-# Result links hop to a storage host, seldom twice.
-DOWNLOAD_REDIRECTS_MAX: Final = 3
-# Polls per exchange: a deadline of 300 s at the 0.5 s default is 600.
-SENDS_MAX: Final = 2000
 
 # 30 days at one probe a minute; older samples of a busier target are dropped from memory (they
 # stay in the store) and coverage says so.

@@ -22,7 +22,7 @@ _ITEMS_MAX: Final = 50  # Details, violations and words read of one error.
 # The status behind a canonical word, for errors that travel inside a 200.
 _STATUS_OF: Final[Mapping[str, int]] = {
     "invalid_argument": 400, "failed_precondition": 400, "invalid_request_error": 400,
-    "invalid_request": 400, "unauthenticated": 401, "authentication_error": 401,
+    "invalid_request": 400, "model_not_found": 404, "unauthenticated": 401, "authentication_error": 401,
     "permission_denied": 403, "permission_error": 403, "not_found": 404, "not_found_error": 404,
     "timeout": 408, "resource_exhausted": 429, "rate_limit_error": 429, "requests": 429,
     "tokens": 429, "internal": 500, "unavailable": 503, "deadline_exceeded": 504,
@@ -35,9 +35,9 @@ _UPSTREAM_TYPES: Final = frozenset(
 )
 _REQUEST_ID: Final = re.compile(r"request id: ([\w-]{4,100})", re.IGNORECASE)
 _URL: Final = re.compile(r"https?://\S{1,2000}")
-_ZERO_LIMIT: Final = re.compile(r"\blimit:? ?0(?![.\d])")
+_ZERO_LIMIT: Final = re.compile(r"\blimit(?: is| of)?[:=]? ?0(?!\.?\d)")
 _TITLE: Final = re.compile(r"<title[^>]{0,200}>([^<]{1,300})", re.IGNORECASE)
-# Stands in every Google and many OpenAI quota errors, whatever their cause.
+# Stands in every Google quota error, whatever its cause; OpenAI says it of an empty account only.
 _BOILERPLATE: Final = "check your plan and billing details"
 
 
@@ -89,13 +89,14 @@ class Complaint:
 
     Attributes:
         status: The code inside the error if it is an HTTP one, else the reply's status; for errors
-            inside a 200 the status behind their word, else 500.
+            inside a 200 the status behind their word, else 500 and the sign ``unstated``.
         words: Identifiers in lower case, most telling first: code, reason, type, status.
         code: The identifier to show, as spelled.
         message: For people, one line.
         text: The message in lower case without links and boilerplate.
-        signs: What the structure tells: ``google``, ``html``, ``moderated``, ``per_day``,
-            ``quota_failure``, ``relay``, ``upstream``, ``zero_limit``.
+        signs: What the structure tells: ``family``, ``field_violations``, ``google``, ``html``,
+            ``moderated``, ``passed_on``, ``per_day``, ``quota_failure``, ``relay``, ``unstated``,
+            ``upstream``, ``zero_limit``.
         delays: Waits named in fields of their own, as spelled.
         headers: Rate-limit headers the error quotes, in lower case.
         quota: The violations that Google lists, as they are.
@@ -121,7 +122,7 @@ def read_reply(reply: Reply, *, relay: bool) -> Complaint:
         doc = dig(doc, 0)  # Google's streaming and OpenAI-compatible endpoints wrap the error.
     if isinstance(doc, dict):
         return read_error(doc, status=reply.status, relay=relay)
-    head = reply.body[:TEXT_CHARS].decode("utf-8", "replace").lstrip()
+    head = reply.body[:TEXT_CHARS].decode("utf-8-sig", "replace").lstrip()
     signs = {"relay"} if relay else set()
     if head.startswith("<"):
         title = _TITLE.search(head)
@@ -135,19 +136,25 @@ def read_error(doc: Mapping[str, Any], *, status: int, relay: bool) -> Complaint
     """Return what an error document says: an envelope with ``error``, or the error itself."""
     inner = doc.get("error")
     error: Mapping[str, Any] = inner if isinstance(inner, dict) else doc
-    quota = [v for d in dicts(error.get("details")) for v in dicts(d.get("violations"))]
+    quota = list(_violations(error))
     named = list(_names(error, inner, quota))
     words = [name.lower() for name in named]
     numeric = [int(name) for name in named if name.isascii() and name.isdigit() and len(name) == 3]
     within = next((n for n in numeric if 400 <= n < 600), 0)
     if not within and status < 400:
-        within = next((_STATUS_OF[w] for w in words if w in _STATUS_OF), 500)
+        within = next((_STATUS_OF[w] for w in words if w in _STATUS_OF), 0)
     message = _message(doc, error, inner)
     raw = dig(error, "metadata", "raw")
     text = f"{message} {raw}" if isinstance(raw, str) else message
     signs = set(_signs(error, quota))
-    if relay or not signs.isdisjoint({"family", "upstream"}) or "(request id: " in message:
+    has_mark = "(request id: " in message
+    if relay or has_mark or not signs.isdisjoint({"family", "upstream"}):
         signs.add("relay")
+    if has_mark and error.get("type") and "family" not in signs:
+        signs.add("passed_on")  # A relay of the family marks what it passes on as it came.
+    if not within and status < 400:
+        within = 500
+        signs.add("unstated")
     quoted = dig(error, "metadata", "headers")
     return _complaint(
         within or status,
@@ -177,7 +184,9 @@ def _complaint(
     quota: tuple[Mapping[str, Any], ...] = (),
 ) -> Complaint:
     text = (message if text is None else text)[:TEXT_CHARS].lower()
-    text = _URL.sub(" ", text).replace(_BOILERPLATE, " ")
+    text = _URL.sub(" ", text)
+    if not signs.isdisjoint({"google", "relay"}):
+        text = text.replace(_BOILERPLATE, " ")
     if _ZERO_LIMIT.search(text):
         signs = signs | {"zero_limit"}
     found = _REQUEST_ID.search(message[:TEXT_CHARS])
@@ -196,7 +205,15 @@ def _complaint(
     )
 
 
-def _names(error: Mapping[str, Any], inner: Any, quota: list[dict[str, Any]]) -> Iterator[str]:
+def _violations(error: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the quotas that were used up: of a QuotaFailure, or as an ErrorInfo names its one."""
+    for detail in dicts(error.get("details")):
+        yield from dicts(detail.get("violations"))
+        if limit := dig(detail, "metadata", "quota_limit"):
+            yield {"quotaId": limit, "quotaValue": dig(detail, "metadata", "quota_limit_value")}
+
+
+def _names(error: Mapping[str, Any], inner: Any, quota: list[Mapping[str, Any]]) -> Iterator[str]:
     """Yield the error's identifiers, most telling first."""
     # The quota that lasts longest is the one to show.
     for violation in sorted(quota, key=lambda v: not _is_daily(v)):
@@ -223,7 +240,7 @@ def _message(doc: Mapping[str, Any], error: Mapping[str, Any], inner: Any) -> st
     detail = error.get("detail")
     candidates = (
         error.get("message"), dig(detail, "message"), detail, doc.get("message"), *items,
-        error.get("title"), inner,
+        error.get("title"), error.get("msg"), inner,
     )  # fmt: skip
     found = next((c for c in candidates if isinstance(c, str) and c.strip()), "")
     return found[:TEXT_CHARS]
@@ -240,7 +257,7 @@ def _is_daily(violation: Mapping[str, Any]) -> bool:
     return "perday" in spelled(violation)
 
 
-def _signs(error: Mapping[str, Any], quota: list[dict[str, Any]]) -> Iterator[str]:
+def _signs(error: Mapping[str, Any], quota: list[Mapping[str, Any]]) -> Iterator[str]:
     kind = error.get("type")
     if isinstance(kind, str):
         if kind in _OWN_TYPES:
@@ -255,6 +272,8 @@ def _signs(error: Mapping[str, Any], quota: list[dict[str, Any]]) -> Iterator[st
         yield "per_day"
     if any(str(v.get("quotaValue"))[:2] == "0" for v in quota):
         yield "zero_limit"
+    if any(dicts(detail.get("fieldViolations")) for detail in dicts(error.get("details"))):
+        yield "field_violations"
     if dig(error, "metadata", "reasons"):
         yield "moderated"
 

@@ -19,6 +19,9 @@ from probes.transport import off_protocol
 REDIRECTS_MAX: Final = 3
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 PORTS: Final = {"http": 80, "https": 443}
+# The one block of global unicast addresses that IANA has opened. What lies outside of it is for
+# local use or stands for an IPv4 address, and Python calls some of it global.
+GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
 # A gateway that translates to IPv4 hides the real address in the last four bytes (RFC 6052).
 NAT64: Final = IPv6Network("64:ff9b::/96")
 
@@ -71,6 +74,8 @@ def check_address(address: str) -> None:
 def is_public(address: str) -> bool:
     """Return whether *address*, and any IPv4 address inside it, is global unicast."""
     found = ip_address(address.partition("%")[0])
+    if isinstance(found, IPv6Address) and found not in GLOBAL_UNICAST and found not in NAT64:
+        return False
     return all(one.is_global and not one.is_multicast for one in (found, *_embedded(found)))
 
 

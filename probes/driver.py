@@ -233,10 +233,11 @@ class Driver:
             timeline.leave_whole()
         run.last_byte_at = self._clock.monotonic()
         encoding = response.headers.get("content-encoding", "")
+        is_picture = send.is_download and response.is_success
         return Reply(
             status=response.status_code,
             headers=dict(response.headers),
-            body=await decoded(raw, encoding, run.count),
+            body=await decoded(raw, encoding, run.count, is_picture=is_picture),
             received_at=received_at,
             request=send,
         )

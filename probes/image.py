@@ -25,8 +25,12 @@ from PIL.WebPImagePlugin import WebPImageFile
 from probes.canary import COLOURS
 from probes.model import Colour, ErrorClass, ImageFacts, Refused, Verdict
 
-# 4096 x 4096 is the largest picture sold; decoded that is 64 MB.
-PIXELS_MAX: Final = 4096 * 4096
+# The largest pictures sold are "4K" in odd shapes, 4800 x 3584 among them; decoded that is 70 MB.
+PIXELS_MAX: Final = 20_000_000
+# A progressive JPEG has about ten scans. Each one passes over all pixels, so that a hundred kB of
+# empty scans would decode for minutes, in a thread that no deadline can stop.
+SCANS_MAX: Final = 100
+SCAN_MARK: Final = b"\xff\xda"
 # Providers round to multiples of 16 or 32 pixels, which is 6 % of the smallest size sold.
 SIZE_TOLERANCE: Final = 0.10
 # The dominant colour needs no detail, and averaging removes JPEG noise.
@@ -140,6 +144,8 @@ def _decode(data: bytes) -> tuple[str, int, int, list[tuple[int, tuple[int, int,
     if opener is None:
         head = data[:8].hex(" ") or "nothing"
         raise BadPicture(f"no PNG, JPEG, WebP or GIF in {len(data)} bytes (starts with {head})")
+    if opener is JpegImageFile and data.count(SCAN_MARK) > SCANS_MAX:
+        raise BadPicture(f"JPEG of {len(data)} bytes has more than {SCANS_MAX} scans")
     try:
         # The plug-in's class and not Image.open(), whose bomb check warns instead of refusing.
         with opener(io.BytesIO(data)) as picture:

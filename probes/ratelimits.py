@@ -18,6 +18,8 @@ from probes.retry import HINT_S_MAX, RATE_LIMIT_S_MAX, parse_number, parse_point
 
 # A number above this is no limit that anybody could come near.
 _REQUESTS_MAX: Final = 10**9
+_HEADER: Final = re.compile(r"x-ratelimit-(?:limit|remaining)(-[a-z-]{1,60})?")
+_COUNTED: Final = re.compile(r"-(?:requests|images)(?:-(?:minute|min|day))?$")
 # OpenAI: "on requests per day (RPD): Limit 9, Used 9", "for images per minute in ... Limit: 0/1min".
 _VENDOR_SENTENCE: Final = re.compile(
     r"\b(?:requests|images) per (min|day).{0,120}?\blimit:? ?(\d{1,9})"
@@ -79,20 +81,26 @@ def _tightest(found: Iterator[Limit] | list[Limit]) -> tuple[Limit, ...]:
 def _in_headers(headers: Mapping[str, str], reply: Reply, *, relay: bool) -> Iterator[Limit]:
     if reply.request is not None and reply.request.is_download:
         return
-    for suffix in ("",) if relay else ("", "-requests"):
-        requests = _count(headers.get(f"x-ratelimit-limit{suffix}"))
-        remaining = _count(headers.get(f"x-ratelimit-remaining{suffix}"))
-        resets_at = parse_point(headers.get(f"x-ratelimit-reset{suffix}"), reply.received_at)
+    for dimension in sorted(
+        {match[1] or "" for name in headers if (match := _HEADER.fullmatch(name))}
+    ):
+        # OpenAI's spelling names what is counted; of a relay that is its vendor's count.
+        if dimension and (relay or not _COUNTED.search(dimension)):
+            continue
+        requests = _count(headers.get(f"x-ratelimit-limit{dimension}"))
+        remaining = _count(headers.get(f"x-ratelimit-remaining{dimension}"))
+        resets_at = parse_point(headers.get(f"x-ratelimit-reset{dimension}"), reply.received_at)
         # Without a reset the bare names do not say what they count by; OpenAI's are of a minute.
-        if (requests is None and remaining is None) or (resets_at is None and not suffix):
+        if (requests is None and remaining is None) or (resets_at is None and not dimension):
             continue
         wait_s = 0.0 if resets_at is None else resets_at - reply.received_at
+        is_daily = "day" in dimension or ("min" not in dimension and wait_s > RATE_LIMIT_S_MAX)
         yield Limit(
-            period=LimitPeriod.DAY if wait_s > RATE_LIMIT_S_MAX else LimitPeriod.MINUTE,
+            period=LimitPeriod.DAY if is_daily else LimitPeriod.MINUTE,
             requests=requests,
             remaining=remaining,
             resets_at=None if resets_at is None else reply.received_at + min(wait_s, HINT_S_MAX),
-            per_model=bool(suffix),
+            per_model=bool(dimension),
         )
 
 

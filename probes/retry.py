@@ -25,12 +25,15 @@ _PACIFIC: Final = ZoneInfo("America/Los_Angeles")
 _UNIT_S: Final[Mapping[str, float]] = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 # Long spellings first: an alternative that matches a beginning would hide what follows.
 _UNITS: Final = "milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|h|days?|d"
-_AMOUNT: Final = rf"(\d{{1,12}}(?:\.\d{{1,12}})?) ?({_UNITS})"
+_AMOUNT: Final = rf"(\d{{1,12}}(?:\.\d{{1,12}})?) ?({_UNITS})(?![a-z])"
 _AMOUNTS: Final = re.compile(_AMOUNT)
 _DURATION: Final = re.compile(rf"(?:{_AMOUNT} ?){{1,5}}")
 _SENTENCE: Final = re.compile(
-    rf"(?:retry|try again|retry your request|available) (?:in|after) ((?:{_AMOUNT} ?){{1,5}})"
+    r"(?:retry|try again|retry your request|available|wait|resets?)(?: in| after| for)?(?: about)? "
+    rf"((?:{_AMOUNT}(?: and)? ?){{1,5}})"
 )
+_CHINESE_UNIT_S: Final[Mapping[str, float]] = {"秒": 1.0, "分钟": 60.0, "小时": 3600.0}
+_CHINESE_LATER: Final = re.compile(r"(\d{1,12}(?:\.\d{1,12})?) ?(秒|分钟|小时)钟?[之以]?后")
 # Numbers above these are points in time, not waits: OpenRouter sends epoch milliseconds.
 _EPOCH_S_MIN: Final = 1e9
 _EPOCH_MS_MIN: Final = 1e11
@@ -116,9 +119,12 @@ def _header_hints(headers: Mapping[str, str], received_at: float) -> Iterator[fl
     if (millis := parse_number(headers.get("retry-after-ms"))) is not None:
         yield received_at + millis / 1000
     # A reset says when a window renews; it is a wait only where that window is used up.
-    for dimension, used_up in (("", (0, None)), ("-requests", (0,)), ("-tokens", (0,))):
-        if parse_number(headers.get(f"x-ratelimit-remaining{dimension}")) in used_up:
-            yield parse_point(headers.get(f"x-ratelimit-reset{dimension}"), received_at)
+    for name, reset in headers.items():
+        window, found, dimension = name.partition("x-ratelimit-reset")
+        if not window and found:
+            left = parse_number(headers.get(f"x-ratelimit-remaining{dimension}"))
+            if left == 0 or (left is None and not dimension):
+                yield parse_point(reset, received_at)
 
 
 def retry_hint(
@@ -136,6 +142,7 @@ def retry_hint(
     hints = list(_header_hints(headers, received_at))
     waits = [parse_duration(delay) for delay in delays]
     waits += [_amount_s(match[1]) for match in _SENTENCE.finditer(text)]
+    waits += [float(m[1]) * _CHINESE_UNIT_S[m[2]] for m in _CHINESE_LATER.finditer(text)]
     hints += [received_at + wait for wait in waits if wait is not None]
     known = [hint for hint in hints if hint is not None]
     return min(max(known), received_at + HINT_S_MAX) if known else None

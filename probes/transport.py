@@ -23,6 +23,10 @@ from probes.sockets import ResolvingBackend
 
 # A 4K PNG is 15-30 MB, base64 adds a third, batch answers carry it twice.
 REPLY_BYTES_MAX: Final = 96 * 1024 * 1024
+# Pictures in base64 hold none of these; what is between them costs up to 80 bytes once parsed, and
+# the parser lets nobody else run. A megabyte streamed in crumbs of ten letters has 1.5 million.
+JSON_MARKS: Final = (b",", b"[", b"{", b"\n", b"\r")
+JSON_MARKS_MAX: Final = 4_000_000
 
 
 def _user_agent() -> str:
@@ -199,9 +203,23 @@ async def read_raw(response: httpx.Response, count: ByteCount) -> bytes:
     return b"".join(chunks)
 
 
-async def decoded(raw: bytes, encoding: str, count: ByteCount) -> bytes:
-    """Return *raw* without its content encoding; only gzip is asked for and understood."""
-    encoding = encoding.strip().lower()
+async def decoded(
+    raw: bytes, encoding: str, count: ByteCount, *, is_picture: bool = False
+) -> bytes:
+    """
+    Return *raw* without its content encoding; only gzip is asked for and understood.
+
+    What is no picture will be parsed as JSON: Refused (``protocol``) when that would take gigabytes.
+    """
+    body = await _without_encoding(raw, encoding.strip().lower(), count)
+    # Counting what is short costs more than it saves.
+    is_long = len(body) > JSON_MARKS_MAX and not is_picture
+    if is_long and sum(map(body.count, JSON_MARKS)) > JSON_MARKS_MAX:
+        raise off_protocol(f"a reply of {len(body)} bytes in more than {JSON_MARKS_MAX} pieces")
+    return body
+
+
+async def _without_encoding(raw: bytes, encoding: str, count: ByteCount) -> bytes:
     if encoding in {"", "identity"} or not raw:
         return raw
     if encoding not in {"gzip", "x-gzip"}:

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from monitor.limits import IMAGE_PIXELS_MAX
+from probes.image import PIXELS_MAX
 
 SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -67,8 +67,8 @@ def parse_size(value: object) -> tuple[int, int]:
     if not isinstance(value, str) or not _SIZE.fullmatch(value):
         raise BadValueError('must be "WIDTHxHEIGHT" in pixels', 'write for example "1024x1024"')
     width, height = map(int, value.split("x"))
-    if width * height > IMAGE_PIXELS_MAX:
-        raise BadValueError(f"must have at most {IMAGE_PIXELS_MAX} pixels", "ask for less")
+    if width * height > PIXELS_MAX:
+        raise BadValueError(f"must have at most {PIXELS_MAX} pixels", "ask for less")
     return width, height
 
 

@@ -10,13 +10,14 @@ import binascii
 import re
 from base64 import b64decode
 from collections.abc import Generator
+from dataclasses import replace
 from math import gcd
 from typing import Any, Final
 from urllib.parse import SplitResult, quote, urlsplit
 
 from probes.classify import classify, request_id
 from probes.complaint import body_head, complains, one_line
-from probes.model import ErrorClass, Phase, Refused, Reply, Send, Target, Verdict
+from probes.model import ErrorClass, Outcome, Phase, Refused, Reply, Send, Target, Verdict
 from probes.retry import parse_number
 
 _URL_CHARS_MAX: Final = 8192  # Signed links are about 500; longer ones are no links.
@@ -105,8 +106,10 @@ def picture_at(url: str, reply: Reply) -> Generator[Send, Reply, bytes]:
     if link.status in _LINK_DEAD:
         raise refuse(link, ErrorClass.EXPIRED, f"result link answered HTTP {link.status}")
     if not 200 <= link.status < 300:
-        # The link's host was sent no key: like a relay's, its 401 says nothing of ours.
-        raise Refused(classify(link, relay=True))
+        # The link's host was sent no key and no request of ours: what it refuses is not our fault.
+        verdict = classify(link, relay=True)
+        is_theirs = verdict.error.outcome is Outcome.BAD
+        raise Refused(verdict if is_theirs else replace(verdict, error=ErrorClass.SERVER_ERROR))
     if not link.body:
         raise refuse(link, ErrorClass.NO_IMAGE, "the result link is empty")
     return link.body
@@ -127,7 +130,8 @@ def split_url(url: str) -> SplitResult | None:
 
 def segment(text: str) -> str:
     """Return *text* as one path segment of a URL."""
-    return quote(text, safe="")
+    # Ids come out of replies, where JSON escapes can spell what UTF-8 cannot.
+    return quote(text, safe="", errors="replace")
 
 
 def aspect_ratio(size: tuple[int, int] | None) -> str:

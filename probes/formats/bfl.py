@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from probes.complaint import body_head, dig, word
+from probes.complaint import BODY_HEAD_CHARS, body_head, dig, word
 from probes.formats._answer import (
     answer,
     off_format,
@@ -32,6 +32,7 @@ from probes.retry import parse_number
 _SIZE_DEFAULT: Final = (256, 256)  # The smallest every model takes.
 _USD_PER_CREDIT: Final = 0.01
 _FAILED: Final = frozenset({"error", "failed", "task not found"})
+_NO_TASK: Final = b"task not found"
 _HTTPS_PORTS: Final = frozenset({None, 443})
 
 
@@ -53,6 +54,8 @@ class Bfl:
             headers=auth,
             json=_body(target, canary),
         )
+        if reply.status == 404 and _NO_TASK in reply.body[:BODY_HEAD_CHARS].lower():
+            raise _lost(reply)  # A poll's answer, played as the first one.
         job = answer(reply, target)
         credits_billed = parse_number(job.get("cost"))
         request = word(job.get("id"))
@@ -65,9 +68,7 @@ class Bfl:
                 method="GET", url=url, headers=auth, after_s=canary.poll_s, phase=Phase.QUEUE
             )
             if reply.status == 404:
-                # A job that was taken and is lost; the model is there, or it had not been taken.
-                detail = body_head(reply) or "HTTP 404"
-                raise refuse(reply, ErrorClass.SERVER_ERROR, f"job lost: {detail}")
+                raise _lost(reply)
             job = answer(reply, target)
             if not isinstance(job.get("status"), str):
                 raise off_format(reply, "a poll answer without a status")
@@ -83,6 +84,12 @@ class Bfl:
             server_s=parse_number(dig(job, "result", "duration")),
             limits=limits,
         )
+
+
+def _lost(reply: Reply) -> Refused:
+    """Return the refusal of a job that was taken and is lost; its model is there."""
+    detail = body_head(reply) or f"HTTP {reply.status}"
+    return refuse(reply, ErrorClass.SERVER_ERROR, f"job lost: {detail}")
 
 
 def _body(target: Target, canary: Canary) -> dict[str, Any]:

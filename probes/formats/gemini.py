@@ -93,7 +93,7 @@ def _without_image(doc: dict[str, Any], reply: Reply) -> Refused:
     blocked = word(dig(doc, "promptFeedback", "blockReason"))
     finish = word(dig(candidate, "finishReason"))
     reason = (finish or "").lower()
-    if (blocked and candidate is None) or reason in POLICY_WORDS:
+    if (blocked and not finish) or reason in POLICY_WORDS:
         error = ErrorClass.POLICY_BLOCKED
     elif reason in _LIMITED:
         error = ErrorClass.NOT_ENTITLED
@@ -101,5 +101,5 @@ def _without_image(doc: dict[str, Any], reply: Reply) -> Refused:
         error = ErrorClass.NO_IMAGE
     texts = [part.get("text") for part in dicts(dig(candidate, "content", "parts"))]
     said = word(dig(candidate, "finishMessage")) or next(filter(None, map(word, texts)), None)
-    finish = blocked if candidate is None else finish
+    finish = finish or blocked
     return refuse(reply, error, said or f"no image ({finish or 'empty answer'})", finish=finish)

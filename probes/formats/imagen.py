@@ -43,7 +43,8 @@ class Imagen:
         )
         predictions = dicts(entries(answer(reply, target), "predictions", reply))
         for prediction in predictions:
-            if isinstance(encoded := prediction.get("bytesBase64Encoded"), str):
+            encoded = prediction.get("bytesBase64Encoded")
+            if isinstance(encoded, str) and encoded:
                 data = image_bytes(encoded, reply)
                 return Picture(
                     data=data,

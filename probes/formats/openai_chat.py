@@ -24,10 +24,16 @@ from probes.retry import parse_number
 # Links stand at the start; only a data URI makes an answer long, and those are found by slicing:
 # a pattern over 20 MB would cost more than the probe measures.
 _LINK_TEXT_CHARS: Final = 65_536
-_MARKDOWN_IMAGE: Final = re.compile(r"!\[[^\]\n]{0,500}\]\(\s?(https?://[^\s)]{1,8000})")
-_BARE_LINK: Final = re.compile(r"https?://[^\s)\]<>\"'`]{1,8000}")
+# ASCII only, so that a link ends where Chinese punctuation begins; brackets only in pairs.
+_URL_CHAR: Final = r"[!#-&*-;=?-\\^_a-~]"
+_URL: Final = rf"(https?://(?:{_URL_CHAR}|\({_URL_CHAR}{{0,500}}\)){{1,8000}})"
+_MARKDOWN_LINK: Final = re.compile(rf"\]\(\s?<?{_URL}", re.IGNORECASE)
+_HTML_IMAGE: Final = re.compile(rf"<img\s[^<>]{{0,500}}?\bsrc\s?=\s?[\"']?{_URL}", re.IGNORECASE)
+_ALT_CHARS: Final = 500
+_BARE_LINK: Final = re.compile(_URL, re.IGNORECASE)
 _IMAGE_PATH: Final = re.compile(r"\.(?:png|jpe?g|webp|gif|avif)$", re.IGNORECASE)
-_URI_ENDS: Final = ")\"'<>` \t\r\n"
+_URI_ENDS: Final = ")\"'<>`"
+_BLANKS: Final = " \t\r\n"
 
 
 class OpenAIChat:
@@ -79,7 +85,7 @@ def _body(target: Target, canary: Canary) -> dict[str, Any]:
 def _is_stream(reply: Reply) -> bool:
     """Whether a gateway streamed although it was not asked to."""
     return 200 <= reply.status < 300 and reply.body[:200].lstrip().startswith(
-        (b"data:", b"event:", b": ")
+        (b"data:", b"event:", b"id:", b"retry:", b":")
     )
 
 
@@ -88,7 +94,7 @@ def _joined(reply: Reply, target: Target) -> dict[str, Any]:
     texts: list[str] = []
     images: list[Any] = []
     whole: dict[str, Any] = {}
-    finish: Any = None
+    told: dict[str, Any] = {}
     for line in reply.body.splitlines():
         payload = line.removeprefix(b"data:").strip()
         if not line.startswith(b"data:") or payload == b"[DONE]":
@@ -103,12 +109,13 @@ def _joined(reply: Reply, target: Target) -> dict[str, Any]:
             raise Refused(classify_error(event, reply, relay=target.relay))
         whole.update({k: v for k, v in event.items() if k != "choices" and v is not None})
         choice = dig(event, "choices", 0)
-        text = dig(choice, "delta", "content")
-        texts.append(text if isinstance(text, str) else "")
-        images += dicts(dig(choice, "delta", "images"))
-        finish = dig(choice, "finish_reason") or finish
+        for message in (dig(choice, "delta"), dig(choice, "message")):
+            content = dig(message, "content")
+            texts.append(content if isinstance(content, str) else _texts(content))
+            images += dicts(dig(message, "images")) + dicts(content)
+        told.update({k: v for k, v in choice.items() if v} if isinstance(choice, dict) else {})
     message = {"content": "".join(texts), "images": images}
-    return whole | {"choices": [{"message": message, "finish_reason": finish}]}
+    return whole | {"choices": [told | {"message": message}]}
 
 
 def _image_url(message: Any) -> str | None:
@@ -131,21 +138,32 @@ def _data_uri(text: str) -> str | None:
     start = text.find("data:image/")
     if start < 0:
         return None
-    # Inside brackets only the bracket ends it: base64 may be wrapped in lines.
+    # Inside brackets blanks do not end it: base64 may be wrapped in lines.
     end = len(text)
-    for stop in ")" if text[max(start - 1, 0)] == "(" else _URI_ENDS:
+    for stop in _URI_ENDS if text[max(start - 1, 0)] == "(" else _URI_ENDS + _BLANKS:
         at = text.find(stop, start, end)
         end = at if at >= 0 else end
-    return text[start:end]
+    uri = text[start:end]
+    try:
+        uri.encode("ascii")
+    except UnicodeEncodeError as foreign:
+        return uri[: foreign.start]
+    return uri
 
 
 def _link(text: str) -> str | None:
     """Return an image link; a link to anything else, as refusals carry, is none."""
-    if markdown := _MARKDOWN_IMAGE.search(text):
-        return markdown[1]
+    for shown in _MARKDOWN_LINK.finditer(text):
+        # Looked for backwards: an alternative text may hold brackets, an image starts with "![".
+        before = text[max(0, shown.start() - _ALT_CHARS) : shown.start()]
+        if "![" in before.rpartition("\n")[2].rpartition("](")[2]:
+            return shown[1]
+    if tag := _HTML_IMAGE.search(text):
+        return tag[1]
     for match in _BARE_LINK.finditer(text):
         link = match[0].rstrip(".,;:!?")
-        if link == text.strip() or _IMAGE_PATH.search(re.split(r"[?#]", link, maxsplit=1)[0]):
+        path = re.split(r"[?#]", link, maxsplit=1)[0]
+        if link == text.strip().strip("<>`") or _IMAGE_PATH.search(path):
             return link
     return None
 

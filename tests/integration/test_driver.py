@@ -12,9 +12,8 @@ from contextlib import asynccontextmanager, suppress
 import httpx
 import pytest
 
-from monitor import limits
 from monitor.clock import SystemClock
-from probes import downloads, driver, image, transport
+from probes import driver, transport
 from probes.canary import COLOURS
 from probes.driver import Driver
 from probes.model import (
@@ -808,14 +807,3 @@ async def test_a_recording_that_lost_its_bytes_is_refused():
 
     with pytest.raises(ValueError, match="damaged"):
         await classify_recording(damaged, Plain(), SystemClock())
-
-
-def test_bounds_of_the_library_are_those_of_the_daemon():
-    """``probes`` may not import ``monitor``, so the two lists are held together here."""
-    assert limits.REPLY_BYTES_MAX == transport.REPLY_BYTES_MAX
-    assert limits.IMAGE_PIXELS_MAX == image.PIXELS_MAX
-    assert limits.DOWNLOAD_REDIRECTS_MAX == downloads.REDIRECTS_MAX
-    assert limits.SENDS_MAX == driver.SENDS_MAX
-    assert limits.DETAIL_CHARS == driver.DETAIL_CHARS
-    assert limits.BODY_HEAD_CHARS == driver.BODY_HEAD_CHARS
-    assert limits.TOLD_LIMITS_MAX == driver.LIMITS_MAX

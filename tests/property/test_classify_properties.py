@@ -94,10 +94,10 @@ def texts(tree) -> list[str]:
 
 
 def pieces(event) -> list[str]:
-    """The pieces of picture that one stream event carries: its content, else its image fields."""
-    delta = dig(event, "choices", 0, "delta")
-    content = dig(delta, "content")
-    return [content] if isinstance(content, str) and content else texts(dig(delta, "images"))
+    """The pieces of picture that one stream event carries: its contents, else its image fields."""
+    messages = [dig(event, "choices", 0, place) for place in ("delta", "message")]
+    contents = [text for message in messages for text in texts(dig(message, "content"))]
+    return contents or [text for message in messages for text in texts(dig(message, "images"))]
 
 
 def check_verdict(verdict) -> None:

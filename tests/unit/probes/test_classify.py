@@ -99,6 +99,8 @@ VENDOR_CASES: list[tuple[str, int, Any, ErrorClass]] = [
     ("crowded 500", 500, google(500, "INTERNAL", "The model is overloaded."), E.OVERLOADED),
     ("unavailable", 503, [google(503, "UNAVAILABLE", "Try later.")], E.OVERLOADED),
     ("deadline", 504, google(504, "DEADLINE_EXCEEDED", "Too slow."), E.SERVER_ERROR),
+    ("a field named like a block", 400, google(400, "INVALID_ARGUMENT", "Unknown 'moderated'.",
+     {"fieldViolations": [{"field": "x"}]}), E.BAD_REQUEST),
     # OpenAI
     ("moderated", 400, openai("moderation_blocked", "image_generation_user_error"),
      E.POLICY_BLOCKED),
@@ -133,6 +135,7 @@ VENDOR_CASES: list[tuple[str, int, Any, ErrorClass]] = [
     ("daily code", 429, openai("quota_exceeded"), E.QUOTA_EXHAUSTED),
     ("slow down", 429, openai("slow_down"), E.OVERLOADED),
     ("server error", 500, openai(None, "server_error"), E.SERVER_ERROR),
+    ("server error in a 400", 400, openai("server_error"), E.SERVER_ERROR),
     ("overloaded", 503, openai("server_is_overloaded", "service_unavailable_error"), E.OVERLOADED),
     # OpenRouter
     ("moderation", 403, {"error": {"code": 403, "message": "Flagged.", "metadata": {
@@ -208,6 +211,10 @@ VENDOR_CASES: list[tuple[str, int, Any, ErrorClass]] = [
     ("unexplained 401", 401, relayed("", "Unauthorized"), E.SERVER_ERROR),
     ("their account is suspended", 403, relayed("", "Account suspended"), E.SERVER_ERROR),
     ("blocked words", 500, relayed("sensitive_words_detected"), E.POLICY_BLOCKED),
+    ("a vendor's block in 500", 500, relayed("do_request_failed", "By our safety system"),
+     E.POLICY_BLOCKED),
+    ("a vendor's limit, as it came", 429, relayed("rate_limit_exceeded", "x", "requests"),
+     E.OVERLOADED),
     ("a Gemini block", 500, relayed("channel:image_generation_failed",
      "generation blocked [IMAGE_SAFETY]", "channel_error"), E.POLICY_BLOCKED),
 ]  # fmt: skip
@@ -223,6 +230,7 @@ RELAY_CASES: list[tuple[str, int, Any, ErrorClass]] = [
     ("our key's limit", 403, {"error": {"code": 403, "message": "Key limit exceeded"}}, E.BILLING),
     ("a vendor's daily quota", 429, quota((DAY, "250")), E.OVERLOADED),
     ("an open limit", 429, openai("rate_limit_exceeded"), E.RATE_LIMITED),
+    ("a vendor's empty account", 429, openai("insufficient_quota"), E.OVERLOADED),
     ("no funds", 402, b"", E.BILLING),
     ("no model", 404, openai("model_not_found"), E.MODEL_GONE),
 ]  # fmt: skip

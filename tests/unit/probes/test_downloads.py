@@ -83,6 +83,7 @@ def test_a_poll_host_may_be_written_with_or_without_dots(suffix):
         "0.0.0.0", "255.255.255.255", "224.0.0.1", "239.255.255.250", "192.0.2.1", "::", "::1",
         "fe80::1", "fe80::1%eth0", "fc00::1", "ff02::1", "2001:db8::1", "::ffff:127.0.0.1",
         "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a00:1", "2002:7f00:1::",
+        "64:ff9b:1::7f00:1", "::127.0.0.1", "::ffff:0:127.0.0.1", "fec0::1", "5f00::1",
     ],
 )  # fmt: skip
 def test_private_and_special_addresses_are_not_public(address):

@@ -73,6 +73,7 @@ def test_a_job_without_a_polling_url_is_polled_by_id():
 
     assert "https://bfl.test/v1/get_result?id=a%2Fb%20c" == run.sends[1].url
     assert run.picture.cost_usd is None
+    assert played({"id": "\ud800"}, READY).sends[1].url.endswith("get_result?id=%3F")
 
 
 @pytest.mark.parametrize(
@@ -148,9 +149,12 @@ def test_a_job_that_ends_badly_keeps_its_word(job, error, detail):
 
 
 def test_a_lost_job_is_not_a_missing_model():
-    """The model was there when it took the job: a 404 while polling is the provider's failure."""
+    """The model took the job: a 404 while polling, or one of a task, is the provider's failure."""
     submitted = {"id": "7", "polling_url": POLL}
     empty = play(TARGET, lambda s: reply(200, submitted) if s.method == "POST" else reply(404))
 
+    first = play(TARGET, lambda _: reply(404, {"detail": "Task not found"}))
+
     assert ErrorClass.SERVER_ERROR is empty.verdict.error
+    assert ErrorClass.SERVER_ERROR is first.verdict.error
     assert "job lost: HTTP 404" == empty.verdict.detail

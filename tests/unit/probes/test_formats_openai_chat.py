@@ -72,6 +72,15 @@ def test_the_answer_tells_model_cost_and_id():
          "https://files.test/b.JPG?x=1"),
         ("[save](https://files.test/c.webp)", "https://files.test/c.webp"),
         ("https://files.test/d\n", "https://files.test/d"),
+        ("<https://files.test/d>", "https://files.test/d"),
+        ("![a [red] square](https://files.test/e)", "https://files.test/e"),
+        ('![x](https://files.test/f "f")', "https://files.test/f"),
+        ("![x](<https://files.test/g>)", "https://files.test/g"),
+        ("![x](https://files.test/h_(1))", "https://files.test/h_(1)"),
+        ("[![x](https://files.test/i)](https://files.test/large)", "https://files.test/i"),
+        ("[terms](https://help.test/t) ![x](https://files.test/j)", "https://files.test/j"),
+        ("<IMG alt='x' SRC='HTTPS://files.test/k'>", "HTTPS://files.test/k"),
+        ("图片 https://files.test/l.png。", "https://files.test/l.png"),
     ],
 )  # fmt: skip
 def test_a_link_to_a_picture_is_followed(content, url):
@@ -80,17 +89,30 @@ def test_a_link_to_a_picture_is_followed(content, url):
 
 
 @pytest.mark.parametrize(
-    "content", ["I will not. See https://help.test/policy.", "[terms](https://help.test/t)", "", 7]
-)
+    "content",
+    [
+        "I will not. See https://help.test/policy.", "[terms](https://help.test/t)", "", 7,
+        "![x](attachment://1) [terms](https://help.test/t)", "![x]\n[t](https://help.test/t)",
+        "<img alt='x'> https://help.test/t",
+    ],
+)  # fmt: skip
 def test_a_link_to_something_else_is_no_picture(content):
     """Refusals link to policies."""
     assert ErrorClass.NO_IMAGE is played(message(content)).verdict.error
 
 
-@pytest.mark.parametrize("end", [")", '"', "'", ">", "`", " and more", "\n", ""])
+@pytest.mark.parametrize("end", [")", '"', "'", ">", "`", " and more", "\n", "。再见", ""])
 def test_a_data_uri_ends_where_the_text_around_it_goes_on(end):
     """Whatever wraps a bare data URI is not part of it."""
     assert PNG == played(message(f"Look: {URI}{end}")).picture.data
+
+
+@pytest.mark.parametrize("title", ['"a square"', "'a square'", ""])
+def test_a_markdown_title_is_no_part_of_the_data(title):
+    """Blanks may wrap base64 inside the brackets, a quote ends it."""
+    wrapped = f"![x]({URI[:60]}\n{URI[60:]} {title})"
+
+    assert PNG == played(message(wrapped)).picture.data
 
 
 def test_an_image_field_comes_before_the_text():
@@ -137,6 +159,36 @@ def test_a_stream_nobody_asked_for_is_joined():
     assert (PNG, "m-3", "stop", 0.01) == (
         picture.data, picture.model_version, picture.finish_reason, picture.cost_usd,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("start", [": waiting\n\n", ":\n\n", "id: 7\n", "retry: 100\n\n", "\n"])
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"delta": {"content": URI}},
+        {"delta": {"content": [{"type": "image_url", "image_url": {"url": URI}}]}},
+        {"delta": {"content": [{"type": "text", "text": f"![x]({URI})"}]}},
+        {"delta": {"images": [{"image_url": {"url": URI}}]}},
+        {"delta": {}, "message": {"content": URI}},
+    ],
+)
+def test_a_stream_may_begin_and_carry_its_picture_in_any_way(start, choice):
+    """Fields and comments come before the data; deltas, parts and whole messages hold pictures."""
+    assert PNG == played(start + stream({"choices": [choice]}, {"choices": []})).picture.data
+
+
+@pytest.mark.parametrize(
+    ("choice", "error"),
+    [
+        ({"finish_reason": "error", "error": {"code": 429}}, ErrorClass.RATE_LIMITED),
+        ({"native_finish_reason": "PROHIBITED_CONTENT"}, ErrorClass.POLICY_BLOCKED),
+    ],
+)
+def test_what_a_streams_choice_tells_is_kept(choice, error):
+    """A later event that tells nothing of it does not undo it."""
+    last = {"choices": [{"finish_reason": None, "native_finish_reason": None, "delta": {}}]}
+
+    assert error is played(stream({"choices": [choice]}, last)).verdict.error
 
 
 @pytest.mark.parametrize(

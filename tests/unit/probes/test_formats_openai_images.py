@@ -73,13 +73,18 @@ def test_a_link_is_fetched_without_credentials_in_its_own_phase():
         (404, ErrorClass.EXPIRED),
         (410, ErrorClass.EXPIRED),
         (401, ErrorClass.SERVER_ERROR),
+        (400, ErrorClass.SERVER_ERROR),
+        (402, ErrorClass.SERVER_ERROR),
+        (416, ErrorClass.SERVER_ERROR),
+        (451, ErrorClass.SERVER_ERROR),
+        (429, ErrorClass.OVERLOADED),
         (302, ErrorClass.PROTOCOL),
         (503, ErrorClass.OVERLOADED),
         (200, ErrorClass.NO_IMAGE),
     ],
 )
 def test_a_link_that_gives_nothing_is_not_our_keys_fault(status, error):
-    """Dead links are expired; other failures are the storage host's, which was sent no key."""
+    """Dead links are expired; other failures are the storage host's, which knows nobody of us."""
     assert error is linked(status).verdict.error
 
 

@@ -15,6 +15,8 @@ from probes.image import (
     PIXELS_MAX,
     REPEAT_TARGETS_MAX,
     REPEATS_PER_TARGET_MAX,
+    SCAN_MARK,
+    SCANS_MAX,
     BadPicture,
     RecentPictures,
     inspect,
@@ -259,7 +261,7 @@ def png_of(width, height, *chunks):
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + pixels + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize(("width", "height"), [(4097, 4096), (30_000, 30_000), (2**31 - 1, 1)])
+@pytest.mark.parametrize(("width", "height"), [(5000, 4001), (30_000, 30_000), (2**31 - 1, 1)])
 def test_a_bomb_is_refused_by_its_header(width, height):
     """The pixel bound is checked before anything is decoded, and nothing warns."""
     data = png_of(width if width < 2**20 else 1, height)
@@ -276,13 +278,25 @@ def test_a_webp_bomb_is_refused():
     refusal(b"RIFF" + struct.pack("<I", len(body)) + body)
 
 
-def test_the_largest_picture_sold_is_decoded():
-    """4096 x 4096 is on the right side of the bound."""
-    side = 4096
-    facts = inspect(encoded(flat(RED.rgb, (side, side))), size=(side, side), colour=RED)
+def test_a_jpeg_of_very_many_scans_is_refused():
+    """Each scan passes over all pixels, in a thread that no deadline stops."""
+    file = io.BytesIO()
+    flat(RED.rgb, (64, 64)).save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    start = data.rindex(SCAN_MARK)
+    scan = data[start:-2]
+    refused = refusal(data[:start] + scan * (SCANS_MAX + 1) + data[-2:])
 
-    assert side * side == PIXELS_MAX
-    assert (side, side) == (facts.width, facts.height)
+    assert f"more than {SCANS_MAX} scans" in refused.verdict.detail
+    inspect(data, size=None, colour=RED)
+
+
+def test_the_largest_picture_sold_is_decoded():
+    """4K comes in shapes of more pixels than its square."""
+    size = (4800, 3584)
+    facts = inspect(encoded(flat(RED.rgb, size)), size=size, colour=RED)
+
+    assert size == (facts.width, facts.height)
 
 
 def test_odd_metadata_neither_warns_nor_crashes():

@@ -13,7 +13,14 @@ import pytest
 from monitor.clock import ManualClock
 from probes.model import ErrorClass, Phase, Refused
 from probes.sockets import Timeline
-from probes.transport import ByteCount, error_class, refusal
+from probes.transport import (
+    JSON_MARKS,
+    JSON_MARKS_MAX,
+    ByteCount,
+    decoded,
+    error_class,
+    refusal,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -126,6 +133,18 @@ def test_bytes_are_counted_up_to_the_cap():
     assert count.left == 0
     with pytest.raises(Refused):
         count.add(1)
+
+
+@pytest.mark.parametrize("mark", JSON_MARKS)
+async def test_a_reply_in_more_pieces_than_any_answer_is_not_parsed(mark):
+    """Parsed, each piece takes many times its bytes, and nobody else runs meanwhile."""
+    most = mark * JSON_MARKS_MAX
+
+    assert most == await decoded(most, "", ByteCount())
+    assert most + mark == await decoded(most + mark, "", ByteCount(), is_picture=True)
+    with pytest.raises(Refused) as refused:
+        await decoded(most + mark, "", ByteCount())
+    assert ErrorClass.PROTOCOL is refused.value.verdict.error
 
 
 def test_phases_add_up_and_never_overlap():
