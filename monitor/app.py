@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,15 +21,16 @@ from fastapi import FastAPI
 
 from monitor.api import routes
 from monitor.api.encode import Encoder
-from monitor.api.server import Server, build_api, build_server
+from monitor.api.server import Server, bind, build_api, build_server
 from monitor.clock import Clock
 from monitor.config import Config
+from monitor.core.quota import LEARNED_S, Quota
 from monitor.core.schedule import Pass, phase_s
 from monitor.core.snapshot import GapReason, Order
 from monitor.core.spec import TargetSpec
 from monitor.core.spend import Caps, Claim, Decision, micros, spending
 from monitor.engine import LATENCY_BUCKETS_S, Engine, Past
-from monitor.errors import MonitorError, StoreError
+from monitor.errors import StoreError
 from monitor.lag import LagMeter
 from monitor.limits import (
     FREE_CALLS_REPLAYED,
@@ -86,8 +86,10 @@ class StoreLedger:
     vantage: str
     caps: Caps
 
-    async def reserve(self, probe_id: str, spec: TargetSpec, at: float) -> Decision:
-        """Set the price of a probe aside and wait for the commit; StoreError if there is none."""
+    async def reserve(
+        self, probe_id: str, spec: TargetSpec, at: float, quotas: tuple[Quota, ...]
+    ) -> Decision:
+        """Book a probe and wait for the commit; StoreError if there is none."""
         claim = Claim(
             probe_id=probe_id,
             target_id=spec.id,
@@ -95,6 +97,7 @@ class StoreLedger:
             micros=micros(spec.price_usd),
             at=at,
             caps=self.caps.of(spec.id),
+            quotas=quotas,
         )
         return await asyncio.wrap_future(self.writer.reserve(claim))
 
@@ -119,7 +122,7 @@ class Daemon:
         self.lag = LagMeter(clock)
         self.lateness = LagMeter(clock)
         self.publisher = Publisher(Encoder())
-        self.engine = Engine(config.specs, config.pools, config.policy)
+        self.engine = Engine(config.specs, config.pools, config.policy, config.providers)
         self.caps = Caps(overall=config.spend_cap, providers=config.providers, targets=config.specs)
         self.writer = Writer(config.store_path, clock=clock)
         self.reader = Reader(config.store_path)
@@ -165,7 +168,7 @@ class Daemon:
         await asyncio.to_thread(self.writer.start, seed)
         self._resources.callback(self.writer.close)
         await asyncio.to_thread(self._replay)
-        await self._read_spending()
+        await self._read_books()
         self.tick()
         self._tasks = [
             asyncio.create_task(self.lag.beat(), name="lag"),
@@ -196,7 +199,7 @@ class Daemon:
         if self.publisher.current is not None:
             # The last snapshot shows what was billed; a disk that refuses is waited for below.
             await asyncio.to_thread(self.writer.flush, WRITE_BATCH_S)
-            await self._read_spending()
+            await self._read_books()
             self.tick()
         await self.driver.aclose()
         await asyncio.to_thread(self._resources.close)
@@ -247,7 +250,7 @@ class Daemon:
                 if order is not None:
                     orders[pool.id, profile.name] = order
         self.engine.restore(
-            self.reader.replay(now - longest, free_calls=FREE_CALLS_REPLAYED),
+            self.reader.replay(now - max(longest, LEARNED_S), free_calls=FREE_CALLS_REPLAYED),
             Past(totals=self.reader.totals(LATENCY_BUCKETS_S), orders=orders),
         )
         for target_id, at in self.reader.last_reservations().items():
@@ -259,14 +262,16 @@ class Daemon:
                 # The prompt was not kept; any later one differs by its nonce.
                 self.recent.remember(target_id, sha256, "")
 
-    async def _read_spending(self) -> None:
+    async def _read_books(self) -> None:
         """Show what the ledger holds now; while the file cannot be read, what it held before."""
+        now = self.clock.wall()
+        periods = self.engine.quota_periods(now)
         try:
-            booked = await asyncio.to_thread(self.reader.booked, self.clock.wall())
-        except StoreError as error:
-            log.warning("spending.unknown", error=str(error))
-        else:
+            booked = await asyncio.to_thread(self.reader.booked, now)
+            self.engine.asked = await asyncio.to_thread(self.reader.asked, periods, now)
             self.engine.spending = spending(booked, self.caps)
+        except StoreError as error:
+            log.warning("books.unreadable", error=str(error))
 
     async def _pulse(self) -> None:
         """Publish at our own pace: at most 4 and at least 0.2 times a second."""
@@ -278,7 +283,7 @@ class Daemon:
                 pass
             self._wake.clear()
             try:
-                await self._read_spending()
+                await self._read_books()
                 self.tick()
             except Exception:  # A bug must not freeze the order in silence: it goes stale, loudly.
                 log.exception("tick.failed")
@@ -333,23 +338,6 @@ class Daemon:
                 metrics=lambda accept: expose(self.registry, accept),
             )
         )
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket, taken before anything is started."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise MonitorError(
-            f"cannot listen on {host}:{port}: {error.strerror}; "
-            "stop what listens there or set another [server] listen"
-        ) from error
-    listener.listen(1024)
-    return listener
 
 
 async def serve(build: Callable[[], Daemon], beside: Beside | None = None) -> None:

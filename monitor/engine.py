@@ -17,6 +17,17 @@ from typing import Final
 from monitor.core.health import HealthState, fold, judge
 from monitor.core.liveness import FreeCalls, heard, is_due, show
 from monitor.core.pace import Pace, attempted, follow
+from monitor.core.quota import (
+    Kind,
+    Quota,
+    QuotaFigures,
+    Told,
+    kind_of,
+    learn,
+    period_start,
+    quota_figures,
+    quotas_of,
+)
 from monitor.core.ranking import build_order
 from monitor.core.ration import Wish, shares
 from monitor.core.schedule import Pass, extra_due, plan_slot
@@ -31,11 +42,11 @@ from monitor.core.snapshot import (
     TargetView,
     Totals,
 )
-from monitor.core.spec import Policy, PoolSpec, TargetSpec
+from monitor.core.spec import Policy, PoolSpec, ProviderSpec, TargetSpec
 from monitor.core.spend import Spending
 from monitor.core.window import History, Sample
 from monitor.limits import STALE_AFTER_S, TICK_S_MAX
-from probes.model import ErrorClass, ProbeKind, ProbeReason, ProbeResult
+from probes.model import ErrorClass, LimitPeriod, ProbeKind, ProbeReason, ProbeResult
 
 # Upper bounds of the latency histogram, seconds (DESIGN.md 5).
 LATENCY_BUCKETS_S: Final = (
@@ -86,16 +97,28 @@ class Engine:
         targets: Mapping[str, TargetSpec],
         pools: Sequence[PoolSpec],
         policy: Policy,
+        providers: Mapping[str, ProviderSpec] | None = None,
     ) -> None:
-        """Start without any evidence: every state is unknown."""
+        """
+        Start without any evidence: every state is unknown.
+
+        Args:
+            targets: By id.
+            pools: In configured order.
+            policy: How to judge.
+            providers: By id, for their quotas; None where nothing is sent.
+        """
         self._pools = tuple(pools)
+        self._providers = providers or {}
         self._policy = policy
         self._tracked = {
             target_id: _Tracked(spec, History(policy.windows))
             for target_id, spec in targets.items()
         }
-        # As the store's ledger was last read: the books are there, this is for showing them.
+        # As the store's ledger was last read: the books are there, these are for showing them.
         self.spending = Spending()
+        self.asked: Mapping[tuple[str, LimitPeriod], int] = {}
+        self._told: dict[Kind, Told] = {}
         self._money_shares: Mapping[str, float] = {}
         self._orders: dict[tuple[str, str], Order] = {}
         self._changed: list[Order] = []
@@ -135,6 +158,12 @@ class Engine:
             tracked.last = _last(result)
         tracked.calls = heard(tracked.calls, result)
         tracked.state = fold(tracked.state, result, self._policy)
+        answered_at = result.started_at + result.duration_s
+        # What limits a free call that was refused is no limit on pictures.
+        is_telling = result.kind is not ProbeKind.LIVENESS or result.error is None
+        for limit in result.limits if is_telling else ():
+            kind = kind_of(limit, tracked.spec)
+            self._told[kind] = learn(self._told.get(kind), limit, answered_at)
         tracked.pace = follow(tracked.pace, result, tracked.state)
         # Law 2: confirmations and manual probes feed the state, never availability.
         if result.reason is ProbeReason.SCHEDULED and result.kind is ProbeKind.CANARY:
@@ -215,6 +244,25 @@ class Engine:
         interval_s = tracked.spec.liveness_s
         return interval_s is not None and is_due(tracked.calls, now, interval_s)
 
+    def quotas(self, target_id: str, at: float) -> tuple[Quota, ...]:
+        """Return every quota that a probe of one target at *at* has to fit into."""
+        target = self._tracked[target_id].spec
+        provider = self._providers.get(target.provider, ProviderSpec(id=target.provider))
+        targets = (tracked.spec for tracked in self._tracked.values())
+        return quotas_of(target, provider, targets, self._told, at)
+
+    def quota_periods(self, now: float) -> dict[tuple[str, LimitPeriod], float]:
+        """Return the (provider, period) of every known limit, and when its period began."""
+        return {
+            (of.provider, of.period): period_start(
+                of.period, self._providers[of.provider].quota, now
+            )
+            for of in self._quotas(now)
+        }
+
+    def _quotas(self, now: float) -> tuple[QuotaFigures, ...]:
+        return quota_figures(self._providers.values(), self._told, self.asked, now)
+
     def tick(self, now: float) -> Snapshot:
         """Build the snapshot of *now*: views that changed or aged, then every order."""
         idle = sorted(
@@ -247,6 +295,7 @@ class Engine:
             orders=dict(self._orders),
             totals=self._totals(),
             spending=self.spending,
+            quotas=self._quotas(now),
         )
 
     def _wishes(self, views: Mapping[str, TargetView]) -> list[Wish]:

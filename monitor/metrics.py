@@ -57,6 +57,7 @@ Put = Callable[[str, tuple[str, ...], float | None], None]
 _T: Final = ("target",)
 _TW: Final = ("target", "window")
 _CAP: Final = ("scope", "id", "period")
+_QUOTA: Final = ("provider", "period")
 
 GAUGES: Final[tuple[Spec, ...]] = (
     ("imgmon_target_state", "1 for the state a target is in, 0 for the others.", (*_T, "state")),
@@ -111,6 +112,17 @@ GAUGES: Final[tuple[Spec, ...]] = (
     ("imgmon_spend_cap_usd", "Hard cap on probe money per UTC day or month.", _CAP),
     ("imgmon_spend_cap_used_ratio", "Booked share of a cap in its running period.", _CAP),
     ("imgmon_spend_today_usd", "Probe money booked since UTC midnight.", ("provider",)),
+    (
+        "imgmon_quota_limit",
+        "Requests a provider takes a period, as configured or as its replies told.",
+        ("provider", "period", "source"),
+    ),
+    ("imgmon_quota_used", "Probes booked in the running period.", _QUOTA),
+    (
+        "imgmon_quota_remaining",
+        "Requests left by what the provider said; absent where it said nothing.",
+        _QUOTA,
+    ),
     ("imgmon_retry_at_timestamp_seconds", "When a waiting target is worth a call again.", _T),
     ("imgmon_last_probe_timestamp_seconds", "Start of the newest generation.", _T),
     ("imgmon_liveness_success", "1 when free calls are answered, 0 when they fail.", _T),
@@ -219,6 +231,12 @@ def gauges(snapshot: Snapshot) -> Iterable[Metric]:
         cap = (use.cap.scope.value, use.cap.id, use.cap.period.value)
         put("imgmon_spend_cap_usd", cap, use.cap.micros / 1e6)
         put("imgmon_spend_cap_used_ratio", cap, use.ratio)
+    for quota in snapshot.quotas:
+        of = (quota.provider, quota.period.value)
+        for source, requests in quota.limits.items():
+            put("imgmon_quota_limit", (*of, source.value), requests)
+        put("imgmon_quota_used", of, quota.used)
+        put("imgmon_quota_remaining", of, quota.remaining)
     return families.values()
 
 

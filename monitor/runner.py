@@ -1,5 +1,5 @@
 """
-One probe: may it run, money set aside, a slot, the driver's verdict, our own fitness, hand-over.
+One probe: may it run, a slot, its booking, the driver's verdict, our own fitness, hand-over.
 
 Provider trouble comes back as a value; an exception here is our own fault and voids the probe.
 """
@@ -16,10 +16,11 @@ from typing import Any, Protocol
 import structlog
 
 from monitor.clock import Clock
+from monitor.core.quota import Quota
 from monitor.core.schedule import Pass
 from monitor.core.snapshot import GapReason
 from monitor.core.spec import TargetSpec
-from monitor.core.spend import Decision
+from monitor.core.spend import CapUse, Decision
 from monitor.engine import Engine
 from monitor.errors import StoreError
 from monitor.lag import LagMeter
@@ -52,11 +53,13 @@ _OWN_IDS = frozenset({"probe_id", "target_id"})
 
 
 class Ledger(Protocol):
-    """The books: money before a probe, its row and bill after, gaps in between."""
+    """The books: a booking before a probe, its row and bill after, gaps in between."""
 
-    async def reserve(self, probe_id: str, spec: TargetSpec, at: float) -> Decision:
+    async def reserve(
+        self, probe_id: str, spec: TargetSpec, at: float, quotas: tuple[Quota, ...]
+    ) -> Decision:
         """
-        Set the worst-case price of a probe aside; what is granted is committed.
+        Book a probe at its worst-case price, if *quotas* leave one; what is granted is committed.
 
         Raises StoreError when the books cannot be written.
         """
@@ -176,7 +179,7 @@ class Runner:
         slot_s: float | None = None,
     ) -> ProbeResult | None:
         """
-        Run one probe now; None when a cap forbids it or its money cannot be booked.
+        Run one probe now; None when a cap or quota forbids it or it cannot be booked.
 
         *slot_s* is the time that a scheduled probe stands for, None for the target's interval.
         """
@@ -241,29 +244,35 @@ class Runner:
         async with self._provider_slots[spec.provider], self._slots:
             at = self._clock.wall()
             probe_id = self._new_id(at)
-            if spec.price_usd > 0 and not await self._may_cost(probe_id, spec, reason, at):
+            if not await self._may_ask(probe_id, spec, reason, at):
                 return None
             result = await self._probe(probeable, probe_id, kind, reason, slot_s)
         self._finish(result, spec)
         return result
 
-    async def _may_cost(
+    async def _may_ask(
         self, probe_id: str, spec: TargetSpec, reason: ProbeReason, at: float
     ) -> bool:
-        """Reserve the worst case; where that cannot be, say why."""
+        """Book the probe; where that cannot be, say why."""
+        quotas = self._engine.quotas(spec.id, at)
+        if spec.price_usd == 0 and not quotas:
+            return True  # Nothing to keep within: it is booked with its row.
         try:
-            decision = await self._store.reserve(probe_id, spec, at)
+            decision = await self._store.reserve(probe_id, spec, at, quotas)
         except StoreError as error:  # A full disk, say: its words tell more than a traceback.
             log.error("probe.not_sent", target=spec.id, error=str(error))  # noqa: TRY400
-            self._not_sent(spec, reason, GapReason.MISSED, at, why="its money cannot be booked")
+            self._not_sent(spec, reason, GapReason.MISSED, at, why="it cannot be booked")
             return False
         for mark, use in decision.marks:
             self._log.cap(mark, use)
-        if decision.refused_by is not None:
-            cap = decision.refused_by.cap
-            self._not_sent(spec, reason, GapReason.SPEND_CAP, at, why=f"cap {cap}")
-            return False
-        return True
+        refused_by = decision.refused_by
+        if refused_by is None:
+            return True
+        if isinstance(refused_by, CapUse):
+            self._not_sent(spec, reason, GapReason.SPEND_CAP, at, why=f"cap {refused_by.cap}")
+        else:
+            self._not_sent(spec, reason, GapReason.QUOTA_GUARD, at, why=refused_by.words)
+        return False
 
     def _not_sent(
         self, spec: TargetSpec, reason: ProbeReason, gap: GapReason, at: float, *, why: str

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from probes.complaint import Complaint, body_head, complains, dig, read_error, read_reply, word
 from probes.model import ErrorClass, Reply, Verdict
+from probes.ratelimits import error_limits
 from probes.retry import retry_at, retry_hint
 
 E = ErrorClass
@@ -282,6 +283,7 @@ def _verdict(complaint: Complaint, reply: Reply) -> Verdict:
         phase=reply.request.phase if error is E.TIMEOUT and reply.request else None,
         body_head=None if isinstance(reply.json, (dict, list)) else body_head(reply),
         request_id=request_id(reply) or complaint.request_id,
+        limits=error_limits(complaint, reply, hint=hint),
     )
 
 

@@ -98,7 +98,8 @@ class Complaint:
             ``moderated``, ``passed_on``, ``per_day``, ``quota_failure``, ``relay``, ``unstated``,
             ``upstream``, ``zero_limit``.
         delays: Waits named in fields of their own, as spelled.
-        headers: Rate-limit headers the error quotes from its upstream, in lower case.
+        headers: Rate-limit headers the error quotes, in lower case.
+        quota: The violations that Google lists, as they are.
         request_id: Found in the message.
     """
 
@@ -110,6 +111,7 @@ class Complaint:
     signs: frozenset[str] = frozenset()
     delays: tuple[Any, ...] = ()
     headers: Mapping[str, str]
+    quota: tuple[Mapping[str, Any], ...] = ()
     request_id: str | None = None
 
 
@@ -166,6 +168,7 @@ def read_error(doc: Mapping[str, Any], *, status: int, relay: bool) -> Complaint
             for name, value in (quoted.items() if isinstance(quoted, dict) else ())
             if isinstance(value, (str, int, float))
         },
+        quota=tuple(quota[:_ITEMS_MAX]),
     )
 
 
@@ -178,6 +181,7 @@ def _complaint(
     text: str | None = None,
     delays: tuple[Any, ...] = (),
     headers: Mapping[str, str] | None = None,
+    quota: tuple[Mapping[str, Any], ...] = (),
 ) -> Complaint:
     text = (message if text is None else text)[:TEXT_CHARS].lower()
     text = _URL.sub(" ", text)
@@ -196,6 +200,7 @@ def _complaint(
         signs=frozenset(signs),
         delays=delays,
         headers=headers or {},
+        quota=quota,
         request_id=found[1] if found else None,
     )
 
@@ -241,10 +246,15 @@ def _message(doc: Mapping[str, Any], error: Mapping[str, Any], inner: Any) -> st
     return found[:TEXT_CHARS]
 
 
-def _is_daily(violation: Mapping[str, Any]) -> bool:
+def spelled(violation: Mapping[str, Any]) -> str:
+    """Return the names of one of Google's quotas as letters and digits in lower case."""
     names = (violation.get("quotaId"), violation.get("quotaMetric"), violation.get("description"))
-    spelled = " ".join(name[:500] for name in names if isinstance(name, str)).lower()
-    return "perday" in re.sub(r"[\W_]", "", spelled)
+    text = " ".join(name[:500] for name in names if isinstance(name, str)).lower()
+    return re.sub(r"[\W_]", "", text)
+
+
+def _is_daily(violation: Mapping[str, Any]) -> bool:
+    return "perday" in spelled(violation)
 
 
 def _signs(error: Mapping[str, Any], quota: list[Mapping[str, Any]]) -> Iterator[str]:

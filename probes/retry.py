@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -39,16 +39,31 @@ _EPOCH_S_MIN: Final = 1e9
 _EPOCH_MS_MIN: Final = 1e11
 
 
+def midnight_before(at: float, zone: tzinfo) -> float:
+    """Return when the day that *at* lies in began in *zone*, in seconds since the Unix epoch."""
+    return _midnight(at, zone).timestamp()
+
+
+def midnight_after(at: float, zone: tzinfo) -> float:
+    """Return when the day after the one that *at* lies in begins in *zone*: 23 to 25 hours long."""
+    # Both ends carry the same zone, so the sum is by wall clock: the next midnight, DST or not.
+    return (_midnight(at, zone) + timedelta(days=1)).timestamp()
+
+
 def pacific_midnight_after(at: float) -> float:
     """
     Return the first midnight in Los Angeles after *at*, both in seconds since the Unix epoch.
 
-    Google resets daily quotas then (ai.google.dev, rate limits). Clocks there change at 02:00, so
-    every midnight exists once; the days between are 23, 24 or 25 hours long.
+    Google resets daily quotas then (ai.google.dev, rate limits).
     """
-    today = datetime.fromtimestamp(at, _PACIFIC).replace(hour=0, minute=0, second=0, microsecond=0)
-    # Both ends carry the same zone, so the sum is by wall clock: the next midnight, DST or not.
-    return (today.replace(fold=0) + timedelta(days=1)).timestamp()
+    return midnight_after(at, _PACIFIC)
+
+
+def _midnight(at: float, zone: tzinfo) -> datetime:
+    # Where clocks change at midnight it may come twice or not at all: the first one is meant, or
+    # the moment of the change.
+    day = datetime.fromtimestamp(at, zone)
+    return day.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
 
 
 def parse_number(value: Any) -> float | None:

@@ -25,6 +25,7 @@ from probes.transport import ByteCount
 
 DETAIL_CHARS: Final = 200
 BODY_HEAD_CHARS: Final = 300
+LIMITS_MAX: Final = 8  # Kept of what an answer tells of request limits; four kinds are known.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,25 +89,30 @@ def result_of(
         reason=label.reason,
         slot_s=label.slot_s,
         detail=(told.detail or alive.detail)[:DETAIL_CHARS],
-        code=told.code,
-        finish_reason=picture.finish_reason or told.finish_reason,
+        code=_cut(told.code),
+        finish_reason=_cut(picture.finish_reason or told.finish_reason),
         retry_at=told.retry_at,
         http_status=run.status if told.http_status is None else told.http_status,
         failed_phase=told.phase,
-        body_head=told.body_head[:BODY_HEAD_CHARS] if told.body_head else None,
+        body_head=_cut(told.body_head, BODY_HEAD_CHARS),
         phases=timeline.seconds,
         cost_usd=_cost(run, label.kind, verdict),
         received_bytes=run.count.total,
         image=run.facts,
-        model_version=picture.model_version,
-        request_id=picture.request_id or alive.request_id or told.request_id,
+        model_version=_cut(picture.model_version),
+        request_id=_cut(picture.request_id or alive.request_id or told.request_id),
         server_s=picture.server_s,
         http_version=run.http_version,
         reused=timeline.first_sent_at is not None and not timeline.has_connected,
         shutdown_on=alive.shutdown_on,
         balance_usd=alive.balance_usd,
-        limits=picture.limits or alive.limits or told.limits,
+        limits=(picture.limits or alive.limits or told.limits)[:LIMITS_MAX],
     )
+
+
+def _cut(text: str | None, chars: int = DETAIL_CHARS) -> str | None:
+    """Return the start of *text*: a plug-in's words may be of any length, and rows are kept."""
+    return text[:chars] if text else None
 
 
 def _cost(run: Run, kind: ProbeKind, verdict: Verdict | None) -> float:

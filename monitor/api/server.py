@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
@@ -12,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
 from monitor.api import problems, routes
+from monitor.errors import MonitorError
 from monitor.version import __version__
 
 
@@ -100,3 +102,20 @@ def build_server(app: FastAPI) -> Server:
             timeout_graceful_shutdown=5,
         )
     )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket, taken before anything is started."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise MonitorError(
+            f"cannot listen on {host}:{port}: {error.strerror}; "
+            "stop what listens there or set another [server] listen"
+        ) from error
+    listener.listen(1024)
+    return listener

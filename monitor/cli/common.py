@@ -13,9 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from monitor.config import Config, load
-from monitor.config.file import decode, read_tables, read_toml
 from monitor.errors import ConfigError
-from monitor.presets import PRESETS
 
 config_option = click.option(
     "--config",
@@ -42,22 +40,6 @@ def read_config(path: Path) -> Config:
         return load(path, os.environ)
     except ConfigError as error:
         raise ConfigProblem(f"{path} is not usable.\n{error}") from error
-
-
-def daily_quotas(path: Path) -> dict[str, float]:
-    """
-    Return the published requests a day of the providers in the sound file at *path*, by id.
-
-    Only of presets that have such a quota, and only at their own hosts: another base URL has
-    limits of its own.
-    """
-    tables, _ = read_tables(read_toml(decode(path.read_bytes())))
-    quotas = {}
-    for table in tables.providers.values():
-        preset = PRESETS.get(table.preset or "")
-        if preset and preset.requests_per_day and table.base_url is None:
-            quotas[table.id] = preset.requests_per_day
-    return quotas
 
 
 def show_tables(*tables: Table) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from rich.table import Table
 from monitor.cli.common import (
     ConfigProblem,
     config_option,
-    daily_quotas,
     read_config,
     say,
     show_tables,
@@ -23,7 +22,8 @@ from monitor.cli.common import (
 from monitor.clock import SystemClock
 from monitor.config import Config
 from monitor.core.availability import floor_ratio
-from monitor.core.plan import MONTH_DAYS, Volume, month_of
+from monitor.core.cost import Volume, month_of
+from monitor.core.plan import MONTH_DAYS
 from monitor.core.snapshot import WindowFigures
 from monitor.core.spec import TargetSpec
 from monitor.core.standing import OBJECTIVE_SPAN_S
@@ -35,12 +35,25 @@ from monitor.store.reader import Reader
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A month's pictures at one target; *figures* None where the store holds no verdict on it."""
+    """
+    A month's pictures at one target, or as batch jobs of its model.
+
+    Attributes:
+        quota_per_day: Requests it takes a day; None where no limit is known.
+        figures: None where the store holds no verdict on it, and for batch jobs.
+    """
 
     spec: TargetSpec
+    price_usd: float
     volume: Volume
-    quota_per_day: float | None
+    quota_per_day: int | None
     figures: WindowFigures | None
+    is_batch: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+        return f"{self.spec.id}{', batch' if self.is_batch else ''}"
 
 
 @click.command()
@@ -52,21 +65,21 @@ def command(images: int, pool_id: str, path: Path, as_json: bool) -> None:
     """
     Print what a month of pictures costs on each target of a pool, cheapest first.
 
-    Prices are the configured ones, and a free quota counts as far as it reaches. Availability
-    and p95 come from the store, which is only read; they are unknown where it has no samples.
+    Prices are the configured ones, those of batch jobs too where they are sold, and a quota counts
+    as far as it reaches. Availability and p95 come from the store, which is only read; they are
+    unknown where it has no samples.
     """
     config = read_config(path)
     pool = next((pool for pool in config.pools if pool.id == pool_id), None)
     if pool is None:
         there_are = ", ".join(pool.id for pool in config.pools)
         raise ConfigProblem(f"No pool {pool_id}; there are: {there_are}.")
-    quotas, figures = daily_quotas(path), measured(config)
-    offers = []
-    for target_id in pool.targets:
-        spec = config.specs[target_id]
-        quota = quotas.get(spec.provider)
-        volume = month_of(images, spec.price_usd, quota)
-        offers.append(Offer(spec, volume, quota, figures.get(target_id)))
+    figures = measured(config)
+    offers = [
+        offer
+        for target_id in pool.targets
+        for offer in offers_of(config, target_id, images, figures.get(target_id))
+    ]
     offers.sort(key=lambda offer: (offer.volume.usd, offer.volume.over_quota))
     if as_json:
         rows = list(map(_json, offers))
@@ -75,12 +88,28 @@ def command(images: int, pool_id: str, path: Path, as_json: bool) -> None:
     show_tables(_table(offers, f"{images} pictures a month, pool {pool.id}"))
     if any(offer.spec.unusable for offer in offers):
         say(["* Has no key: not probed, and not usable until there is one."])
+    if any(offer.is_batch for offer in offers):
+        say(["Batch jobs are done within 24 h: not comparable with answers in seconds."])
     say(
         f"{offer.spec.id}: {offer.volume.within_quota} fit into its quota of "
         f"{offer.quota_per_day:g} a day; {offer.volume.over_quota} stay over."
         for offer in offers
         if offer.volume.over_quota
     )
+
+
+def offers_of(
+    config: Config, target_id: str, images: int, figures: WindowFigures | None
+) -> Iterator[Offer]:
+    """Yield what *images* a month cost on a target and, where they are sold, as batch jobs."""
+    spec = config.specs[target_id]
+    quota = config.providers[spec.provider].quota.per_day
+    volume = month_of(images, spec.price_usd, quota)
+    yield Offer(spec, spec.price_usd, volume, quota, figures)
+    if spec.batch_price_usd is not None:
+        # Batch jobs have quotas of their own.
+        volume = month_of(images, spec.batch_price_usd, None)
+        yield Offer(spec, spec.batch_price_usd, volume, None, None, is_batch=True)
 
 
 def measured(config: Config) -> dict[str, WindowFigures]:
@@ -122,12 +151,12 @@ def _table(offers: list[Offer], title: str) -> Table:
     for offer in offers:
         over = offer.volume.over_quota
         table.add_row(
-            f"{offer.spec.id}{'*' if offer.spec.unusable else ''}",
-            f"${exact(offer.spec.price_usd)}",
+            f"{offer.name}{'*' if offer.spec.unusable else ''}",
+            f"${exact(offer.price_usd)}",
             f"${offer.volume.usd:,.2f}",
             str(over) if over else "",
-            _availability(offer.figures),
-            _p95(offer.figures),
+            "" if offer.is_batch else _availability(offer.figures),
+            "within 24 h" if offer.is_batch else _p95(offer.figures),
         )
     return table
 
@@ -154,7 +183,8 @@ def _json(offer: Offer) -> dict[str, Any]:
         "target": spec.id,
         "provider": spec.provider,
         "has_key": spec.unusable is None,
-        "price_usd": spec.price_usd,
+        "batch": offer.is_batch,
+        "price_usd": offer.price_usd,
         "usd_per_month": round(volume.usd, 6),
         "quota_per_month": offer.quota_per_day and offer.quota_per_day * MONTH_DAYS,
         "images_within_quota": volume.within_quota,

@@ -12,7 +12,7 @@ import click
 from rich import box
 from rich.table import Table
 
-from monitor.cli.common import config_option, daily_quotas, read_config, say, show_tables
+from monitor.cli.common import config_option, read_config, say, show_tables
 from monitor.config import Config
 from monitor.config.values import duration_text
 from monitor.core.availability import floor_ratio
@@ -31,7 +31,7 @@ def command(path: Path, as_json: bool) -> None:
     is a hard one that begins at a random moment.
     """
     config = read_config(path)
-    planned = plan(tuple(config.specs.values()), config.policy, caps_of(config), daily_quotas(path))
+    planned = plan(tuple(config.specs.values()), config.policy, caps_of(config), config.providers)
     if as_json:
         click.echo(json.dumps(_json(planned), indent=2))
         return
@@ -71,7 +71,7 @@ def _costs(targets: Iterable[TargetPlan]) -> Table:
     targets = tuple(targets)
     table = _table(
         "What it costs",
-        ("target", "every", "a day", "a month", "$ a day", "$ a month", "caps leave", "of quota"),
+        ("target", "every", "a day", "a month", "$ a day", "$ a month", "are sent", "of quota"),
     )
     for target in targets:
         usd = target.usd_per_day
@@ -185,7 +185,7 @@ def _json(planned: Plan) -> dict[str, Any]:
     """Return *planned* for programs: seconds, US dollars, ratios of 0..1; null for never."""
     sums = {
         "planned": _money(_all(planned, "canaries_per_day"), _all(planned, "usd_per_day")),
-        "within_caps": _money(_all(planned, "left_per_day"), _all(planned, "left_usd_per_day")),
+        "within_limits": _money(_all(planned, "left_per_day"), _all(planned, "left_usd_per_day")),
     }
     targets = list(map(_target_json, planned.targets))
     return {"targets": targets, "sum": sums, "warnings": list(planned.warnings)}
@@ -205,7 +205,7 @@ def _target_json(target: TargetPlan) -> dict[str, Any]:
         "liveness_s": spec.liveness_s,
         "price_usd": spec.price_usd,
         "planned": _money([target.canaries_per_day], [target.usd_per_day]),
-        "within_caps": _money([target.left_per_day], [target.left_usd_per_day]),
+        "within_limits": _money([target.left_per_day], [target.left_usd_per_day]),
         "quota_ratio": _rounded(target.quota_share),
         "outage_seen": {
             "mean_s": _rounded(target.detection.mean_s),

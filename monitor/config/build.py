@@ -25,7 +25,7 @@ from monitor.limits import (
     LIVENESS_S_DEFAULT,
 )
 from monitor.presets import knowing
-from monitor.secrets import Redactor
+from monitor.secrets import Redactor, Reference
 from probes.model import ErrorClass, Target
 
 DEADLINE_S_DEFAULT: Final = 120.0
@@ -146,7 +146,7 @@ class _Builder:
             if made is not None:
                 targets.append(made[0])
                 specs[table.id] = made[1]
-        self._providers.check_limits(specs.values())
+        self._providers.check_limits((p.spec for p in providers.values()), specs.values())
         rest = self._tables.rest
         judging = rest.judging.model_dump()
         return Config(
@@ -167,22 +167,16 @@ class _Builder:
             log_level=rest.log.level,
             vantage=rest.vantage,
             source=source,
-            secrets=tuple(
-                dict.fromkeys(
-                    key for p in providers.values() for key in (p.key, p.balance_key) if key
-                )
-            ),
-            key_references={
-                t.id: t.api_key for t in self._tables.providers.values() if t.api_key is not None
-            },
-            balance_references={
-                t.id: t.balance_key
-                for t in self._tables.providers.values()
-                if t.balance_key is not None
-            },
+            secrets=tuple(dict.fromkeys(s for p in providers.values() for s in p.secrets)),
+            key_references=self._references("api_key"),
+            balance_references=self._references("balance_key"),
             origins=self._origins,
             warnings=tuple(self._warnings),
         )
+
+    def _references(self, key: str) -> dict[str, Reference]:
+        found = {t.id: getattr(t, key) for t in self._tables.providers.values()}
+        return {provider_id: place for provider_id, place in found.items() if place is not None}
 
     def _problem(self, path: str, message: str, fix: str = "") -> None:
         self._problems.append(Problem(path, message, fix))
@@ -266,6 +260,7 @@ class _Builder:
             base_url=provider.base_url,
             format=wire_format,
             price_usd=price_usd,
+            batch_price_usd=self._batch_price(table, provider),
             interval_s=table.interval,
             deadline_s=deadline_s,
             liveness_s=self._liveness_s(path, table, provider, wire_format),
@@ -336,11 +331,11 @@ class _Builder:
         if table.price_usd is not None:
             return table.price_usd
         model = provider.preset and provider.preset.model(table.model)
-        price = model and model.price(table.size, table.quality)
-        if model and price and provider.preset:
+        price = model.price(table.size, table.quality) if model else None
+        if model and price is not None and provider.preset:
             where = f"preset {provider.preset.id}: {model.source}"
             self._origins[f"targets.{table.id}.price_usd"] = where
-            return price.usd
+            return price
         if model and provider.preset:
             what = f"preset {provider.preset.id} has no price of {table.model} in that size and "
             message = f"is required: {what}quality"
@@ -350,6 +345,16 @@ class _Builder:
             message = f"is required: provider {table.provider!r} knows no {table.model!r} ({who})"
         self._problem(f"{path}.price_usd", message, "set what one picture costs")
         return None
+
+    def _batch_price(self, table: TargetTable, provider: Provider) -> float | None:
+        model = provider.preset and provider.preset.model(table.model)
+        if table.batch_price_usd is not None or not model or not provider.preset:
+            return table.batch_price_usd
+        price = model.batch_price(table.size, table.quality)
+        if price is not None:
+            where = f"preset {provider.preset.id}: {model.source}"
+            self._origins[f"targets.{table.id}.batch_price_usd"] = where
+        return price
 
     def _check_shutdown(self, table: TargetTable, provider: Provider) -> None:
         model = provider.preset and provider.preset.model(table.model)

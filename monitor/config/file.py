@@ -34,6 +34,7 @@ _WORDS: Final = {
     "bool_type": "must be true or false, without quotes",
     "float_type": "must be a number, without quotes",
     "int_type": "must be a whole number, without quotes",
+    "greater_than": "must be above {gt:g}",
     "greater_than_equal": "must be {ge:g} or more",
     "less_than_equal": "must be {le:g} or less",
     "string_too_short": "must not be empty",

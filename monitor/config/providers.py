@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
 from typing import Any, Literal
 
 from monitor.config.file import suggestion
 from monitor.config.schema import ProviderTable, SpendCapTable
-from monitor.core.spec import ProviderSpec, SpendCap, TargetSpec
+from monitor.core.quota import shortfalls
+from monitor.core.spec import ProviderSpec, QuotaSpec, SpendCap, TargetSpec
 from monitor.errors import Problem
 from monitor.presets import PRESETS, Preset
 from monitor.secrets import SecretError, resolve
@@ -46,6 +48,12 @@ class WireFormats:
                 fix = suggestion(key, sorted(known))
                 problem = Problem(f"{path}.{key}", f"wire format {name!r} has no such option", fix)
                 problems.append(problem)
+
+
+def quota_values(quota: QuotaSpec) -> dict[str, Any]:
+    """Return the keys of a quota that say something, as values."""
+    values = {f.name: getattr(quota, f.name) for f in fields(quota)}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def spend_cap(table: SpendCapTable | None) -> SpendCap | None:
@@ -86,6 +94,11 @@ class Provider:
     key: str = field(repr=False)
     balance_key: str = field(repr=False)
     key_missing: str
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every value that must not be shown."""
+        return tuple(filter(None, (self.key, self.balance_key)))
 
     def options_for(self, wire_format: str, formats: WireFormats) -> dict[str, Any]:
         """Return the options that hold for targets of *wire_format*."""
@@ -151,7 +164,9 @@ class Providers:
             self._problem(f"{path}.balance_key", "is only for relays of the one-api family", fix)
         poll_hosts = preset.poll_hosts if preset else ()
         return Provider(
-            spec=ProviderSpec(id=table.id, spend_cap=spend_cap(table.spend_cap)),
+            spec=ProviderSpec(
+                id=table.id, spend_cap=spend_cap(table.spend_cap), quota=self._quota(table, preset)
+            ),
             preset=preset,
             base_url=base_url,
             format=name,
@@ -213,6 +228,20 @@ class Providers:
             self._warnings.append(f"provider {table.id}: {error}; its balance is not told")
             return ""
 
+    def _quota(self, table: ProviderTable, preset: Preset | None) -> QuotaSpec:
+        """Return what the file gives over what the preset knows of its own hosts."""
+        default, known, where = QuotaSpec(), QuotaSpec(), ""
+        if preset is not None and table.base_url is None:  # Another host has limits of its own.
+            known = preset.quota
+            where = f"preset {preset.id}: {preset.quota_source or preset.source}"
+        given = table.quota.model_dump(exclude_none=True)
+        for key, value in quota_values(known).items():
+            if key not in given:
+                is_default = value == getattr(default, key)
+                origin = "default" if is_default else where
+                self._origins[f"providers.{table.id}.quota.{key}"] = origin
+        return replace(known, **given)
+
     def _note_origins(self, table: ProviderTable, preset: Preset | None) -> None:
         if preset is None:
             return
@@ -227,23 +256,10 @@ class Providers:
                     f"preset {preset.id}: {preset.source}"
                 )
 
-    def check_limits(self, specs: Iterable[TargetSpec]) -> None:
-        """Warn where the planned canaries of a provider exceed its published limits."""
-        per_day: dict[str, float] = {}
+    def check_limits(self, providers: Iterable[ProviderSpec], specs: Iterable[TargetSpec]) -> None:
+        """Warn where the planned canaries of a provider exceed what its quota leaves them."""
+        per_day: dict[str, float] = defaultdict(float)
         for spec in specs:
-            per_day[spec.provider] = per_day.get(spec.provider, 0.0) + 86_400 / spec.interval_s
-        for table in self._tables.values():
-            preset = PRESETS.get(table.preset or "")
-            # Another host has limits of its own.
-            if preset is None or table.base_url is not None:
-                continue
-            planned = per_day.get(table.id, 0.0)
-            for limit, unit, share in (
-                (preset.requests_per_day, "day", planned),
-                (preset.requests_per_minute, "minute", planned / 1440),
-            ):
-                if limit is not None and share > limit:
-                    self._warnings.append(
-                        f"provider {table.id}: {share:.0f} canaries a {unit} are planned, its limit "
-                        f"is {limit:g} ({preset.source}); raise interval"
-                    )
+            per_day[spec.provider] += 86_400 / spec.interval_s
+        for provider in providers:
+            self._warnings.extend(shortfalls(provider, per_day[provider.id]))

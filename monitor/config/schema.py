@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     BaseModel,
@@ -93,6 +94,12 @@ Key = Annotated[
         ],
     }),
 ]  # fmt: skip
+Zone = Annotated[
+    ZoneInfo,
+    PlainValidator(_told(values.parse_zone)),
+    WithJsonSchema({"type": "string", "examples": ["America/Los_Angeles", "UTC"]}),
+]
+Requests = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
@@ -132,6 +139,21 @@ class SpendCapTable(Table):
         return self
 
 
+class QuotaTable(Table):
+    """Limits on requests to a provider, and what probes may use of them; else the preset's."""
+
+    per_minute: Requests | None = Field(
+        default=None, description="Requests it takes a minute; probes use a tenth of them, or one."
+    )
+    per_day: Requests | None = Field(default=None, description="Requests it takes a day.")
+    share: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, description="Of a day's requests, what probes may use; default 0.02."
+    )
+    resets: Zone | None = Field(
+        default=None, description="Zone at whose midnight a day begins; default UTC."
+    )
+
+
 class ProviderTable(Table):
     """A company or gateway: one base URL, one key."""
 
@@ -164,6 +186,7 @@ class ProviderTable(Table):
         description="Where a relay keeps the account's own token: free calls then tell the balance.",
     )
     spend_cap: SpendCapTable | None = None
+    quota: QuotaTable = QuotaTable()
 
 
 class TargetTable(Table):
@@ -177,6 +200,9 @@ class TargetTable(Table):
     )
     quality: Word | None = None
     price_usd: Usd | None = Field(default=None, description="Of one picture; else the preset's.")
+    batch_price_usd: Usd | None = Field(
+        default=None, description="Of one picture of a batch job; else the preset's, if sold."
+    )
     interval: Duration = Field(description="Time between two canaries.")
     deadline: Duration | None = Field(
         default=None,

@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from monitor.config.model import Config, cost_per_day
+from monitor.config.providers import quota_values
 from monitor.config.values import duration_value
 from monitor.core.spec import Objective, SpendCap, TargetSpec
 from monitor.secrets import MASK
@@ -72,7 +73,11 @@ def _provider(config: Config, provider_id: str, target: Target | None) -> Iterat
         values["api_key"] = {reference.kind: reference.place}
     if cap is not None:
         values["spend_cap"] = _limits(cap)
-    return _table("[[providers]]", values, comments | _origins(config, "providers", provider_id))
+    origins = _origins(config, "providers", provider_id)
+    yield from _table("[[providers]]", values, comments | origins)
+    quota = quota_values(config.providers[provider_id].quota)
+    comments = {key.removeprefix("quota."): origin for key, origin in origins.items()}
+    yield from _table("[providers.quota]", quota | {"resets": str(quota["resets"])}, comments)
 
 
 def _target(config: Config, target: Target, spec: TargetSpec) -> Iterator[str]:
@@ -93,6 +98,8 @@ def _target(config: Config, target: Target, spec: TargetSpec) -> Iterator[str]:
         values["size"] = f"{target.size[0]}x{target.size[1]}"
     if target.quality is not None:
         values["quality"] = target.quality
+    if spec.batch_price_usd is not None:
+        values["batch_price_usd"] = spec.batch_price_usd
     if spec.spend_cap is not None:
         values["spend_cap"] = _limits(spec.spend_cap)
     return _table("[[targets]]", values, _origins(config, "targets", target.id))

@@ -7,6 +7,7 @@ import re
 from contextlib import suppress
 from typing import Final, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from monitor.limits import INTERVAL_S_MAX, INTERVAL_S_MIN
 from probes.image import PIXELS_MAX
@@ -84,6 +85,17 @@ def parse_size(value: object) -> tuple[int, int]:
     if width * height > PIXELS_MAX:
         raise BadValueError(f"must have at most {PIXELS_MAX} pixels", "ask for less")
     return width, height
+
+
+def parse_zone(value: object) -> ZoneInfo:
+    """Return a time zone from its name, ``"America/Los_Angeles"``."""
+    fix = 'write for example "America/Los_Angeles" or "UTC"'
+    if not isinstance(value, str):
+        raise BadValueError("must be the name of a time zone", fix)
+    try:
+        return ZoneInfo(value)
+    except (ValueError, OSError, KeyError) as error:  # No such name, a folder, a way out of it.
+        raise BadValueError("is no time zone", fix) from error
 
 
 def parse_slug(value: object) -> str:

@@ -13,14 +13,14 @@ from math import ceil, floor, log
 from typing import Final
 
 from monitor.core.availability import Z, floor_ratio, wilson
+from monitor.core.quota import MINUTE_S, shortfalls
 from monitor.core.schedule import JITTER_SHARE
-from monitor.core.spec import Policy, TargetSpec
+from monitor.core.spec import Policy, ProviderSpec, TargetSpec
 from monitor.core.words import exact, exact_percent
+from probes.model import LimitPeriod
 
 DAY_S: Final = 86_400
 MONTH_DAYS: Final = 30
-# Share of a provider's daily quota that canaries may use unremarked (DESIGN.md 3, law 10).
-QUOTA_SHARE_MAX: Final = 0.02
 SPANS_DAYS: Final[Mapping[str, int]] = {"day": 1, "week": 7, "month": MONTH_DAYS}
 # The largest of n samples bounds the p95 from above with 95 % confidence when 0.95 ** n <= 0.05.
 P95_CANARIES: Final = ceil(log(0.05) / log(0.95))
@@ -91,7 +91,7 @@ class TargetPlan:
 
     Attributes:
         canaries_per_day: As scheduled.
-        left_per_day: What the caps leave of them.
+        left_per_day: What caps and quotas leave of them.
         quota_share: Share of the provider's daily quota that they use; None without one.
         proves: Availability that a clean day, week and month proves: the lower 95 % Wilson
             bound, 0..1; None for a span without a sample.
@@ -113,7 +113,7 @@ class TargetPlan:
 
     @property
     def left_usd_per_day(self) -> float:
-        """What those cost that the caps leave."""
+        """What those cost that caps and quotas leave."""
         return self.left_per_day * self.spec.price_usd
 
 
@@ -129,7 +129,7 @@ def plan(
     specs: Sequence[TargetSpec],
     policy: Policy,
     caps: Sequence[Cap],
-    quotas_per_day: Mapping[str, float],
+    providers: Mapping[str, ProviderSpec],
 ) -> Plan:
     """
     Return what probing *specs* costs, finds and proves.
@@ -138,14 +138,23 @@ def plan(
         specs: Targets; those without a key are planned like the others.
         policy: Gives the number of failures that mean down.
         caps: Every cap on them.
-        quotas_per_day: Published requests a day by provider id, for providers with such a quota.
+        providers: By id, with their quotas.
     """
+    left = {spec.id: _within_caps(spec, specs, caps) for spec in specs}
+    for provider in providers.values():
+        left |= _within_quota(provider, specs, left)
     targets = tuple(
-        _target(spec, policy, _left_per_day(spec, specs, caps), quotas_per_day) for spec in specs
+        _target(spec, policy, left[spec.id], providers.get(spec.provider)) for spec in specs
     )
     warnings = (
         *(text for cap in caps for text in _cap_warnings(cap, specs)),
-        *_quota_warnings(targets, quotas_per_day),
+        *(
+            text
+            for provider in providers.values()
+            for text in shortfalls(
+                provider, sum(DAY_S / s.interval_s for s in specs if s.provider == provider.id)
+            )
+        ),
         *(
             text
             for target in targets
@@ -205,30 +214,10 @@ def clean_canaries(claim: float) -> int | None:
     return max(1, ceil(round(Z * Z * claim / (1 - claim), 9)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Volume:
-    """A month's *images*: how many of them fit into the quota, and what those cost."""
-
-    images: int
-    within_quota: int
-    usd: float
-
-    @property
-    def over_quota(self) -> int:
-        """Images that must be made elsewhere."""
-        return self.images - self.within_quota
-
-
-def month_of(images: int, price_usd: float, quota_per_day: float | None) -> Volume:
-    """Return *images* a month at *price_usd* each; *quota_per_day* None for no known quota."""
-    fits = images if quota_per_day is None else min(images, floor(quota_per_day * MONTH_DAYS))
-    return Volume(images=images, within_quota=fits, usd=fits * price_usd)
-
-
 def _target(
-    spec: TargetSpec, policy: Policy, left_per_day: float, quotas_per_day: Mapping[str, float]
+    spec: TargetSpec, policy: Policy, left_per_day: float, provider: ProviderSpec | None
 ) -> TargetPlan:
-    planned, quota = DAY_S / spec.interval_s, quotas_per_day.get(spec.provider)
+    planned, quota = DAY_S / spec.interval_s, provider.quota.per_day if provider else None
     clean = {name: floor(left_per_day * days + 1e-9) for name, days in SPANS_DAYS.items()}
     return TargetPlan(
         spec=spec,
@@ -241,7 +230,7 @@ def _target(
     )
 
 
-def _left_per_day(spec: TargetSpec, specs: Iterable[TargetSpec], caps: Iterable[Cap]) -> float:
+def _within_caps(spec: TargetSpec, specs: Iterable[TargetSpec], caps: Iterable[Cap]) -> float:
     """Return the canaries a day that *caps* leave *spec*: its share of each, the least of them."""
     left = planned = DAY_S / spec.interval_s
     for cap in caps:
@@ -250,10 +239,31 @@ def _left_per_day(spec: TargetSpec, specs: Iterable[TargetSpec], caps: Iterable[
         if spec.price_usd > cap.usd_per_day:
             return 0.0
         if (wanted := cap.wanted(specs)) > cap.usd_per_day:
-            # Fires of all are spread over the day alike. 0.3 / 0.1 is 2.9999999999999996 in binary.
-            share = planned * cap.usd_per_day / wanted + 1e-9
-            left = min(left, floor(share) if share >= 1 else share)
+            # Fires of all are spread over the day alike.
+            left = min(left, _whole(planned * cap.usd_per_day / wanted))
     return left
+
+
+def _within_quota(
+    provider: ProviderSpec, specs: Iterable[TargetSpec], left: Mapping[str, float]
+) -> dict[str, float]:
+    """Return what its quota leaves each target of *provider* of the canaries in *left*."""
+    limits = [
+        probes * a_day
+        for period, a_day in ((LimitPeriod.DAY, 1), (LimitPeriod.MINUTE, DAY_S / MINUTE_S))
+        if (probes := provider.quota.probes(period)) is not None
+    ]
+    wanted = {spec.id: left[spec.id] for spec in specs if spec.provider == provider.id}
+    total = sum(wanted.values())
+    if not limits or total <= min(limits) + 1e-9:
+        return wanted
+    return {target: _whole(want * min(limits) / total) for target, want in wanted.items()}
+
+
+def _whole(canaries: float) -> float:
+    """Return canaries a day as they are sent: whole ones, where there is one."""
+    canaries = round(canaries, 9)  # 0.3 / 0.1 is 2.9999999999999996 in binary.
+    return floor(canaries) if canaries >= 1 else canaries
 
 
 def _proofs(spec: TargetSpec, left_per_day: float) -> Iterator[Proof]:
@@ -290,19 +300,6 @@ def _cap_warnings(cap: Cap, specs: Sequence[TargetSpec]) -> Iterator[str]:
             f"{_dollars(cap.usd_per_day)}. It is spent about {spent_at:%H:%M}Z; from then to "
             "midnight UTC nothing paid is probed there and no outage is seen."
         )
-
-
-def _quota_warnings(
-    targets: Iterable[TargetPlan], quotas_per_day: Mapping[str, float]
-) -> Iterator[str]:
-    for provider, quota in quotas_per_day.items():
-        planned = sum(t.canaries_per_day for t in targets if t.spec.provider == provider)
-        if planned > QUOTA_SHARE_MAX * quota:
-            yield (
-                f"provider {provider}: {planned:.0f} canaries a day use "
-                f"{planned / quota * 100:.1f} % of its quota of {quota:g}, above "
-                f"{QUOTA_SHARE_MAX * 100:.0f} %; at most {QUOTA_SHARE_MAX * quota:g} stay within it."
-            )
 
 
 def _claim_warnings(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
+from monitor.core.quota import QuotaFigures
 from monitor.core.spec import PoolSpec, Profile, TargetSpec
 from monitor.core.spend import Spending
 from probes.model import ErrorClass, ImageFacts, Outcome, Phase
@@ -284,6 +285,7 @@ class Snapshot:
         stale_after: Wall time past which readers must say ``stale``.
         orders: (pool id, profile name) to order.
         spending: Probe money as the store had it when it was last read.
+        quotas: Limits on requests that are known, and the probes booked against them.
     """
 
     version: int
@@ -293,3 +295,4 @@ class Snapshot:
     orders: Mapping[tuple[str, str], Order]
     totals: Totals
     spending: Spending
+    quotas: tuple[QuotaFigures, ...] = ()

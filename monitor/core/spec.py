@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
+from math import floor
 from types import MappingProxyType
 from typing import Final
+from zoneinfo import ZoneInfo
 
-from probes.model import ErrorClass
+from probes.model import ErrorClass, LimitPeriod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +52,55 @@ class SpendCap:
     usd_per_month: float | None = None
 
 
+# What probes may use of a daily limit on requests, and the tenth of one a minute: the rest is for
+# pictures that somebody wants.
+QUOTA_SHARE: Final = 0.02
+_MINUTE_SHARE: Final = 10
+_UTC: Final = ZoneInfo("UTC")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaSpec:
+    """
+    Limits on requests to a provider, and how much of them its probes may use.
+
+    Attributes:
+        per_minute: Requests it takes a minute; None where none is known.
+        per_day: Likewise, a day.
+        share: What probes may use of a daily limit, 0..1.
+        resets: Zone at whose midnight a day begins.
+    """
+
+    per_minute: int | None = None
+    per_day: int | None = None
+    share: float = QUOTA_SHARE
+    resets: ZoneInfo = _UTC
+
+    def requests(self, period: LimitPeriod) -> int | None:
+        """Return the limit a *period*."""
+        return self.per_minute if period is LimitPeriod.MINUTE else self.per_day
+
+    def probes_of(self, requests: int, period: LimitPeriod) -> int:
+        """Return how many probes a *period* may use of a limit of *requests*."""
+        if period is LimitPeriod.MINUTE:
+            # One at least: a provider that takes five a minute could not be watched otherwise.
+            return max(1, requests // _MINUTE_SHARE)
+        # Of the decimal digits: 0.29 * 100 is 28.999999999999996 in binary.
+        return floor(Decimal(str(self.share)) * requests)
+
+    def probes(self, period: LimitPeriod) -> int | None:
+        """Return how many probes a *period* the configured limit leaves; None without a limit."""
+        requests = self.requests(period)
+        return None if requests is None else self.probes_of(requests, period)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSpec:
-    """A company or gateway; *spend_cap* is on the probes of all its targets together."""
+    """A company or gateway; *spend_cap* and *quota* are on all its targets together."""
 
     id: str
     spend_cap: SpendCap | None = None
+    quota: QuotaSpec = field(default_factory=QuotaSpec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +110,7 @@ class TargetSpec:
 
     Attributes:
         price_usd: What a client pays for one image; also the worst case of one canary.
+        batch_price_usd: What an image of a batch job costs; None where none is sold.
         interval_s: Length of a schedule slot.
         liveness_s: Time between two free calls; None where none are made.
         unusable: Set when no probe can be sent at all (a missing key), with *unusable_detail*
@@ -78,6 +125,7 @@ class TargetSpec:
     price_usd: float
     interval_s: float
     deadline_s: float
+    batch_price_usd: float | None = None
     liveness_s: float | None = None
     claim: Objective = field(default_factory=Objective)
     spend_cap: SpendCap | None = None

@@ -1,6 +1,8 @@
 """
 Caps on probe money: what they cover, when a probe no longer fits, when that is worth a word.
 
+A claim is held against quotas too (``monitor/core/quota.py``): one step decides both.
+
 The books themselves are in the store (``monitor/store/ledger.py``); here is the arithmetic. Amounts
 are whole micro-dollars: costs round up, caps down, and nothing drifts.
 """
@@ -16,6 +18,7 @@ from enum import StrEnum
 from math import ceil, floor
 from typing import Final
 
+from monitor.core.quota import Quota, QuotaUse
 from monitor.core.spec import ProviderSpec, SpendCap, TargetSpec
 
 _DAY_S: Final = 86_400
@@ -92,12 +95,13 @@ class CapUse:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """
-    Money that one probe asks to be set aside.
+    What one probe asks to be booked: one request, and money to be set aside.
 
     Attributes:
-        micros: Its worst-case price.
-        at: Wall time of asking: the day and month it is booked for.
+        micros: Its worst-case price; 0 when it is free.
+        at: Wall time of asking: the minute, day and month it is booked for.
         caps: Every cap it has to fit into.
+        quotas: Every quota it has to fit into.
     """
 
     probe_id: str
@@ -105,7 +109,8 @@ class Claim:
     provider: str
     micros: int
     at: float
-    caps: tuple[Cap, ...]
+    caps: tuple[Cap, ...] = ()
+    quotas: tuple[Quota, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,18 +119,22 @@ class Decision:
     The answer to a claim.
 
     Attributes:
-        refused_by: The first cap it does not fit into; None when it is granted.
+        refused_by: The first cap or else quota it does not fit into; None when it is granted.
         marks: How far each cap is used with this claim in it, where that is worth a word.
     """
 
-    refused_by: CapUse | None
-    marks: tuple[tuple[Mark, CapUse], ...]
+    refused_by: CapUse | QuotaUse | None
+    marks: tuple[tuple[Mark, CapUse], ...] = ()
 
 
-def decide(claim: Claim, uses: Sequence[CapUse]) -> Decision:
-    """Return whether *claim* fits into each of its caps, used as *uses* say."""
-    full = [use for use in uses if use.booked_micros + claim.micros > use.cap.micros]
-    after = uses if full else [CapUse(u.cap, u.booked_micros + claim.micros) for u in uses]
+def decide(claim: Claim, caps: Sequence[CapUse], quotas: Sequence[QuotaUse]) -> Decision:
+    """Return whether *claim* fits into all its caps and quotas, which are used as is given."""
+    full = [use for use in caps if use.booked_micros + claim.micros > use.cap.micros]
+    spent = [use for use in quotas if use.is_full]
+    refused_by = full[0] if full else spent[0] if spent else None
+    after = [
+        use if refused_by else CapUse(use.cap, use.booked_micros + claim.micros) for use in caps
+    ]
     marks = [
         (mark, use)
         for use in after
@@ -135,7 +144,7 @@ def decide(claim: Claim, uses: Sequence[CapUse]) -> Decision:
         )
         if is_there
     ]
-    return Decision(refused_by=full[0] if full else None, marks=tuple(marks))
+    return Decision(refused_by=refused_by, marks=tuple(marks))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from monitor.presets.model import Model, Preset, Price, Source
+from monitor.presets.model import MEGAPIXEL, Model, Preset, Price, Source
 
 _DOCS: Final = Source(text="docs.bfl.ai", read_on="2026-11-22")
-_SKILL: Final = Source(text="the vendor's skill file of February 2026", read_on="2026-11-22")
-# The price list speaks of the first megapixel, which a square of 1024 is sold as.
-_ABOVE_1_MP: Final = 1024 * 1024 + 1
+_SKILL: Final = Source(text="the vendor's skill file of February 2026", read_on="2026-11-24")
+_ABOVE_4_MP: Final = 4 * MEGAPIXEL + 1  # The largest pictures it makes.
+
+# FLUX.2 is sold by the megapixel, FLUX.1 by the picture.
+_BY_MEGAPIXEL: Final = (
+    ("flux-2-klein-4b", 0.014, 0.001),
+    ("flux-2-klein-9b", 0.015, 0.002),
+    ("flux-2-pro", 0.03, 0.015),
+    ("flux-2-flex", 0.05, 0.05),
+    ("flux-2-max", 0.07, 0.03),
+)
+_BY_PICTURE: Final = (("flux-pro-1.1", 0.04), ("flux-pro-1.1-ultra", 0.06), ("flux-dev", 0.025))
 
 PRESETS: Final = (
     Preset(
@@ -24,22 +33,20 @@ PRESETS: Final = (
         format="bfl",
         key_env="BFL_API_KEY",
         source=_DOCS,
-        models=tuple(
-            Model(
-                id=model_id,
-                prices=(Price(usd=usd, below_px=_ABOVE_1_MP),),
-                source=_SKILL,
-                note="price of the first megapixel; larger pictures cost more",
-            )
-            for model_id, usd in (
-                ("flux-2-klein-4b", 0.014),
-                ("flux-2-pro", 0.03),
-                ("flux-2-flex", 0.05),
-                ("flux-2-max", 0.07),
-                ("flux-pro-1.1", 0.04),
-                ("flux-pro-1.1-ultra", 0.06),
-                ("flux-dev", 0.025),
-            )
+        models=(
+            *(
+                Model(
+                    id=model_id,
+                    prices=(Price(usd=first, usd_per_extra_mp=extra, below_px=_ABOVE_4_MP),),
+                    source=_SKILL,
+                    note="the list does not say how a part of a megapixel counts: taken as a whole",
+                )
+                for model_id, first, extra in _BY_MEGAPIXEL
+            ),
+            *(
+                Model(id=model_id, prices=(Price(usd=usd, below_px=_ABOVE_4_MP),), source=_SKILL)
+                for model_id, usd in _BY_PICTURE
+            ),
         ),
         # Jobs are polled where the answer says, which is another host of the same domain.
         poll_hosts=(".bfl.ai",),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import date
 from typing import Final
 
+from monitor.core.spec import QuotaSpec
 from monitor.presets.model import Model, Preset, Price, Source
 
 _READ: Final = "2026-11-22"
 _API: Final = Source(text="openai 3.54.0 and developers.openai.com", read_on=_READ)
 _LITELLM: Final = Source(text="price table of litellm 1.106.2", read_on=_READ)
+_TIERS: Final = Source(text="said of the lowest tiers, not confirmed", read_on=_READ)
 _SQUARE: Final = (1024, 1024)
 
 
@@ -33,7 +35,7 @@ PRESETS: Final = (
         source=_API,
         models=(
             *(
-                Model(id=model_id, prices=_GPT_25, source=_LITELLM)
+                Model(id=model_id, prices=_GPT_25, source=_LITELLM, batch_share=0.5)
                 for model_id in (
                     "gpt-image-2.6-flare",
                     "gpt-image-2.6-sunburst",
@@ -60,9 +62,10 @@ PRESETS: Final = (
             Model(id="dall-e-3", prices=(), source=_API, shutdown=date(2026, 5, 12)),
             Model(id="dall-e-2", prices=(), source=_API, shutdown=date(2026, 5, 12)),
         ),
-        requests_per_minute=5,
+        quota=QuotaSpec(per_minute=5),
+        quota_source=_TIERS,
         free_calls=("GET /models/{model}", "GET /models"),
-        note="5 images a minute is said of the lowest tiers, not confirmed; GPT image models from "
+        note="higher tiers take more than 5 images a minute; GPT image models from "
         "2 on want both sides divisible by 16 and about 655 360 pixels or more",
     ),
 )

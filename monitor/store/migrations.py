@@ -34,6 +34,15 @@ def _add_what_free_calls_tell(connection: Connection) -> None:
     _add_columns(connection, "probes", "shutdown_on", "balance_usd", "limits")
 
 
+def _book_free_probes(connection: Connection) -> None:
+    # The ledger now counts requests too: what was sent in the newest day counts against quotas.
+    connection.exec_driver_sql(
+        "INSERT OR IGNORE INTO reservations (probe_id, target_id, provider, at, micros, is_settled) "
+        "SELECT probe_id, target_id, provider, started_at, 0, 1 FROM probes WHERE cost_usd = 0 "
+        "AND kind <> 'liveness' AND started_at >= (SELECT max(started_at) FROM probes) - 90000"
+    )
+
+
 def _add_columns(connection: Connection, table: str, *names: str) -> None:
     """Add columns that may be null, unless the table was made with them."""
     there = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table})")}
@@ -53,6 +62,7 @@ STEPS: Final[tuple[Callable[[Connection], None], ...]] = (
     _create,
     _add_ledger,
     _add_what_free_calls_tell,
+    _book_free_probes,
 )
 
 

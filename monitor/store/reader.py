@@ -7,7 +7,7 @@ Every call opens the file read-only for itself, so a reader never holds up the w
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from sqlalchemy import select as sql_select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, select
 
+from monitor.core.quota import DAY_S_MAX
 from monitor.core.snapshot import GapReason, Order, ProbeCount, Totals
 from monitor.core.spec import PoolSpec, Profile
 from monitor.core.spend import Booked, Period, period_start
@@ -33,7 +34,7 @@ from monitor.store.tables import (
     order_of,
     probe_result,
 )
-from probes.model import ErrorClass, Outcome, ProbeKind, ProbeResult
+from probes.model import ErrorClass, LimitPeriod, Outcome, ProbeKind, ProbeResult
 
 _ROWS_AT_ONCE: Final = 1_000
 _PAGE_MAX: Final = 1_000
@@ -115,6 +116,21 @@ class Reader:
                 Booked(provider=provider, target_id=target, day_micros=day, month_micros=month)
                 for provider, target, day, month in session.exec(query)
             )
+
+    def asked(
+        self, since: Mapping[tuple[str, LimitPeriod], float], now: float
+    ) -> dict[tuple[str, LimitPeriod], int]:
+        """Return the generations booked for each (provider, period) since the time beside it."""
+        at = col(ReservationRow.at)
+        with self._session() as session:
+            return {
+                (provider, period): session.exec(
+                    select(func.count()).where(
+                        ReservationRow.provider == provider, at >= start, at <= now + DAY_S_MAX
+                    )
+                ).one()
+                for (provider, period), start in since.items()
+            }
 
     def last_reservations(self) -> dict[str, float]:
         """Return the wall time of each target's newest reservation, settled or not."""

@@ -96,10 +96,10 @@ class OrderChangeRow(SQLModel, table=True):
 
 
 class ReservationRow(SQLModel, table=True):
-    """Money booked for one probe: its worst case until *is_settled*, then what was billed."""
+    """One generation: its worst-case price until *is_settled*, then what was billed."""
 
     __tablename__ = "reservations"
-    # Each covers the sums of one scope of caps, so that they read no row of the table.
+    # Each covers the sums and counts of one scope, so that they read no row of the table.
     __table_args__ = (
         Index("reservations_by_time", "at", "provider", "target_id", "micros"),
         Index("reservations_by_provider", "provider", "at", "micros"),

@@ -30,6 +30,7 @@ from probes.model import (
     Send,
     Target,
 )
+from probes.ratelimits import header_limits
 from probes.retry import parse_number
 
 _SIZE_DEFAULT: Final = (256, 256)  # The smallest every model takes.
@@ -64,6 +65,7 @@ class Bfl:
         job = answer(reply, target)
         credits_billed = parse_number(job.get("cost"))
         request = word(job.get("id"))
+        limits = header_limits(reply, relay=target.relay)  # Of the submit: polls are no pictures.
         url: str | None = None
         while (status := _status(job, reply)) != "ready":
             # The first answer names the place; no later one may aim the key elsewhere.
@@ -86,6 +88,7 @@ class Bfl:
             finish_reason=word(job.get("status")),
             request_id=request,
             server_s=parse_number(dig(job, "result", "duration")),
+            limits=limits,
         )
 
     def liveness(self, target: Target) -> FreeCall:

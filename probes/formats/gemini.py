@@ -30,6 +30,7 @@ from probes.model import (
     Send,
     Target,
 )
+from probes.ratelimits import header_limits
 
 # Finish reasons of an account that Google has limited for policy, whatever it asks for.
 _LIMITED: Final = frozenset({"pup_limited_disabled", "escalation"})
@@ -67,6 +68,7 @@ class Gemini:
             finish_reason=word(dig(doc, "candidates", 0, "finishReason")),
             request_id=request_id(reply),
             server_s=server_seconds(reply),
+            limits=header_limits(reply, relay=target.relay),
         )
 
     def liveness(self, target: Target) -> FreeCall:

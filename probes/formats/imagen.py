@@ -16,6 +16,7 @@ from probes.formats._answer import (
 )
 from probes.formats._free import one_model
 from probes.model import Canary, ErrorClass, Exchange, FreeCall, Picture, Send, Target
+from probes.ratelimits import header_limits
 
 
 class Imagen:
@@ -45,7 +46,11 @@ class Imagen:
             encoded = prediction.get("bytesBase64Encoded")
             if isinstance(encoded, str) and encoded:
                 data = image_bytes(encoded, reply)
-                return Picture(data=data, server_s=server_seconds(reply))
+                return Picture(
+                    data=data,
+                    server_s=server_seconds(reply),
+                    limits=header_limits(reply, relay=target.relay),
+                )
         reasons = [word(prediction.get("raiFilteredReason")) for prediction in predictions]
         if reason := next(filter(None, reasons), None):
             raise refuse(reply, ErrorClass.POLICY_BLOCKED, reason, finish="raiFilteredReason")

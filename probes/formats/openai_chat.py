@@ -29,6 +29,7 @@ from probes.model import (
     Send,
     Target,
 )
+from probes.ratelimits import header_limits
 from probes.retry import parse_number
 
 # Links stand at the start; only a data URI makes an answer long, and those are found by slicing:
@@ -80,6 +81,7 @@ class OpenAIChat:
             finish_reason=word(dig(choice, "finish_reason")),
             request_id=request_id(reply) or word(doc.get("id")),
             server_s=server_seconds(reply),
+            limits=header_limits(reply, relay=target.relay),
         )
 
     def liveness(self, target: Target) -> FreeCall:

@@ -19,6 +19,7 @@ from probes.formats._answer import (
 )
 from probes.formats._free import all_models, no_such_call, one_model, with_balance
 from probes.model import Canary, ErrorClass, Exchange, FreeCall, Picture, Send, Target
+from probes.ratelimits import header_limits
 from probes.retry import parse_number
 
 _PASSED_ON: Final[Mapping[str, str]] = {
@@ -70,6 +71,7 @@ class OpenAIImages:
             cost_usd=cost,
             request_id=request_id(reply),
             server_s=server_seconds(reply),
+            limits=header_limits(reply, relay=target.relay),
         )
 
     def liveness(self, target: Target) -> FreeCall:

@@ -52,17 +52,10 @@ id = "official"
 provider = "local"
 model = "painter"
 price_usd = 0.039
+batch_price_usd = 0.019
 interval = "1h"
 pools = ["image"]
 claim = {{ availability = 0.999 }}
-
-[[targets]]
-id = "at-batch-price"
-provider = "local"
-model = "painter"
-price_usd = 0.019
-interval = "1h"
-pools = ["image"]
 
 [[targets]]
 id = "free-tier"
@@ -101,12 +94,13 @@ def imgmon(*arguments: object) -> tuple[int, str, str]:
 
 
 def cost(config, images, *arguments):
-    """The offers of ``imgmon cost --json``, by target, cheapest first."""
+    """The offers of ``imgmon cost --json``, by target or as its batch jobs, cheapest first."""
     code, out, _ = imgmon(
         "cost", "--images", images, "--pool", "image", "--config", config, "--json", *arguments
     )
     assert 0 == code
-    return {offer["target"]: offer for offer in json.loads(out)["targets"]}
+    offers = json.loads(out)["targets"]
+    return {f"{o['target']}{', batch' if o['batch'] else ''}": o for o in offers}
 
 
 def test_the_readme_shows_what_the_plan_of_the_example_is():
@@ -169,7 +163,7 @@ def test_the_plan_for_programs_holds_the_same_figures():
             "usd_per_month": 12.096,
         }
         == lite["planned"]
-        == lite["within_caps"]
+        == lite["within_limits"]
     )
     assert (10_800.0, 120.0) == (lite["outage_seen"]["mean_s"], lite["outage_seen"]["hang_adds_s"])
     assert ["day", "week", "month"] == list(lite["clean_proves"])
@@ -192,22 +186,26 @@ def test_the_plan_for_programs_holds_the_same_figures():
 
 
 def test_a_cap_that_bites_and_a_quota_that_is_eaten_are_shown_and_warned_of(config):
-    """24 canaries of each paid target want $2.59 of $1.20: the cap leaves 11 of each."""
+    """24 canaries of each paid target want $2.14 of $1.20, 48 free ones 3.2 % of the quota."""
     _, out, _ = imgmon("plan", "--config", config)
     _, raw, _ = imgmon("plan", "--config", config, "--json")
     answer = json.loads(raw)
 
-    assert [11, 11, 11, 48] == [
-        target["within_caps"]["canaries_per_day"] for target in answer["targets"]
+    assert [13, 13, 30] == [
+        target["within_limits"]["canaries_per_day"] for target in answer["targets"]
     ]
-    assert (2.592, 1.188) == (
-        answer["sum"]["planned"]["usd_per_day"], answer["sum"]["within_caps"]["usd_per_day"],
+    assert (2.136, 1.157) == (
+        answer["sum"]["planned"]["usd_per_day"], answer["sum"]["within_limits"]["usd_per_day"],
     )  # fmt: skip
-    assert "11 a day" in out
-    assert "$1.19 a day" in out
+    assert "13 a day" in out
+    assert re.search(r"free-tier .* 30 a day +3.2 %\n", out)
+    assert "$1.16 a day" in out
     said = " ".join(out.split())
-    assert "It is spent about 11:06Z" in said
-    assert "3.2 % of its quota of 1500" in said
+    assert "It is spent about 13:28Z" in said
+    assert (
+        "provider free: 48 canaries a day are planned, its quota of 1500 requests a day leaves them "
+        "30; make intervals 1.6 times as long or set quota.share = 0.032."
+    ) in said
 
 
 def test_a_target_without_a_key_is_planned_and_marked(config, monkeypatch):
@@ -254,13 +252,13 @@ def test_a_wrong_file_is_wrong_input(tmp_path):
     ],
 )
 def test_the_cost_table_of_the_buyers_guide_comes_out(config, images, official, batch, gateway):
-    """From the configured prices, cheapest first, with what a free tier can hold."""
+    """Official, batch, gateway and free: from the configured prices, within 1500 a day."""
     offers = cost(config, images)
 
     assert {
-        "free-tier": 0.0, "at-batch-price": batch, "official": official, "gateway": gateway,
+        "free-tier": 0.0, "official, batch": batch, "official": official, "gateway": gateway,
     } == {target: offer["usd_per_month"] for target, offer in offers.items()}  # fmt: skip
-    assert ["free-tier", "at-batch-price", "official", "gateway"] == list(offers)
+    assert ["free-tier", "official, batch", "official", "gateway"] == list(offers)
     assert (min(images, 45_000), max(0, images - 45_000)) == (
         offers["free-tier"]["images_within_quota"], offers["free-tier"]["images_over_quota"],
     )  # fmt: skip
@@ -270,7 +268,9 @@ def test_without_a_store_nothing_is_measured_and_none_is_made(config, tmp_path):
     """Unknown is said, as a word and as null; the command leaves no file behind."""
     _, out, err = imgmon("cost", "--images", 50_000, "--pool", "image", "--config", config)
 
-    assert 8 == out.count("unknown")
+    assert 6 == out.count("unknown")
+    assert re.search(r"official, batch +\$0.019 +\$950.00 +within 24 h\n", out)
+    assert "Batch jobs are done within 24 h: not comparable with answers in seconds." in out
     assert "free-tier: 45000 fit into its quota of 1500 a day; 5000 stay over." in out
     assert "no store at" in err
     assert {None} == {offer["measured"] for offer in cost(config, 1).values()}
@@ -314,8 +314,9 @@ def test_what_the_store_holds_stands_beside_the_price(config, tmp_path):
         gateway["latency_p95_upper_seconds"],
     )  # fmt: skip
     assert offers["free-tier"]["measured"] is None
-    assert "98.3 % (24h, n=61)    5.00 s" in out
-    assert "100.0 % (30d, n=1)   ~5.00 s" in out
+    assert offers["official, batch"]["measured"] is None
+    assert re.search(r"98.3 % \(24h, n=61\) +5.00 s\n", out)
+    assert re.search(r"100.0 % \(30d, n=1\) +~5.00 s\n", out)
 
 
 def test_a_store_that_cannot_be_read_is_unknown_and_said(config, tmp_path):
@@ -324,7 +325,7 @@ def test_a_store_that_cannot_be_read_is_unknown_and_said(config, tmp_path):
     code, out, err = imgmon("cost", "--images", 100, "--pool", "image", "--config", config)
 
     assert 0 == code
-    assert 8 == out.count("unknown")
+    assert 6 == out.count("unknown")
     assert "cannot read" in err
 
 

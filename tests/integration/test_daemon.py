@@ -6,6 +6,8 @@ import json
 import logging
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from io import StringIO
 from random import Random
 
@@ -23,10 +25,11 @@ from monitor.errors import MonitorError
 from monitor.logs import configure
 from monitor.secrets import Redactor
 from monitor.store.writer import Writer
-from probes.model import ErrorClass, Outcome, ProbeReason
+from probes.model import ErrorClass, Limit, LimitPeriod, Outcome, ProbeReason
 from probes.simulator.faults import Fault, FaultKind
 from probes.simulator.plans import calm_plan
 from probes.simulator.server import SimulatorServer
+from tests.support.builders import a_result
 from tests.support.daemon import KEY, client, configuration, finished, running, until
 from tests.support.pictures import encoded, flat
 from tests.support.wire_server import answering, response, serving
@@ -285,15 +288,61 @@ async def test_a_daily_cap_is_checked_before_each_probe(simulator, tmp_path):
     assert 2 == sum(request.account == "openai" for request in simulator.requests)
 
 
+async def test_quotas_are_published_as_configured_as_told_and_as_used(simulator, tmp_path):
+    """OpenAI's headers teach a limit a minute; without a limit there is no figure."""
+    config = configuration(
+        simulator, tmp_path / "a.db", openai_cap="quota = { per_day = 1000, share = 0.5 }"
+    )
+    async with running(config) as daemon:
+        await until(lambda: finished(daemon) == 2)
+        await daemon._read_books()
+        daemon.tick()
+        async with client(daemon) as http:
+            metrics = (await http.get("/metrics")).text
+    lines = {line for line in metrics.splitlines() if line.startswith("imgmon_quota")}
+
+    of = 'provider="openai"'
+    assert {
+        f'imgmon_quota_limit{{period="day",{of},source="configured"}} 1000.0',
+        f'imgmon_quota_limit{{period="minute",{of},source="learned"}} 5000.0',
+        f'imgmon_quota_used{{period="day",{of}}} 1.0',
+        f'imgmon_quota_used{{period="minute",{of}}} 1.0',
+        f'imgmon_quota_remaining{{period="minute",{of}}} 4999.0',
+    } == lines  # fmt: skip
+
+
+async def test_a_learned_limit_survives_a_restart_though_windows_are_short(simulator, tmp_path):
+    """It is rebuilt from the rows of its seven days, not only of those that windows need."""
+    path = tmp_path / "a.db"
+    config = configuration(simulator, path)
+    hour = replace(config, policy=replace(config.policy, windows={"1h": 3600.0}))
+    now, day = SystemClock().wall(), 86_400.0
+    with closing(Writer(path)) as writer:
+        writer.start()
+        for target, days in (("flash", 6), ("flare", 8)):
+            limit = Limit(period=LimitPeriod.DAY, requests=250)
+            told = a_result(at=now - days * day, target_id=target, limits=(limit,))
+            writer.submit_probe(told, "lab", "here")
+    async with running(hour) as daemon:
+        known = [
+            (target, quota.probes)
+            for target in ("flash", "flare")
+            for quota in daemon.engine.quotas(target, now)
+            if quota.period is LimitPeriod.DAY  # First probes teach others.
+        ]
+
+    assert [("flash", 5)] == known
+
+
 async def test_books_that_cannot_be_read_stop_nothing(simulator, tmp_path):
     """The figures stay what they were, and the order is published all the same."""
     path = tmp_path / "a.db"
     async with running(configuration(simulator, path)) as daemon:
         await until(lambda: finished(daemon) == 2)
-        await daemon._read_spending()
+        await daemon._read_books()
         before = daemon.engine.spending
         path.rename(tmp_path / "b.db")
-        await daemon._read_spending()
+        await daemon._read_books()
         daemon.tick()
         (tmp_path / "b.db").rename(path)
 

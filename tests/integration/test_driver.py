@@ -20,6 +20,8 @@ from probes.model import (
     Alive,
     Canary,
     ErrorClass,
+    Limit,
+    LimitPeriod,
     Outcome,
     Phase,
     Picture,
@@ -845,20 +847,32 @@ async def test_a_free_call_that_ends_without_a_sign_of_life_is_a_fault_of_the_fo
     assert "neither a send nor a sign of life but Picture in wire format 'plain'" == result.detail
 
 
-async def test_long_provider_text_is_cut():
-    """Rows and log lines stay short."""
+async def test_what_a_plug_in_tells_is_cut():
+    """Rows and log lines stay short, whatever the format's author let through."""
+    told = Limit(period=LimitPeriod.DAY, requests=9)
 
     class Wordy(Plain):
         def exchange(self, target, _):
-            yield Send(method="GET", url=target.base_url)
-            raise Refused(Verdict(error=ErrorClass.PROTOCOL, detail="x" * 999, body_head="y" * 999))
+            reply = yield Send(method="GET", url=target.base_url)
+            if reply.body == b"empty":
+                raise Refused(
+                    Verdict(
+                        error=ErrorClass.PROTOCOL, detail="x" * 999, body_head="y" * 999,
+                        code="z" * 999, limits=(told,) * 999,
+                    )
+                )  # fmt: skip
+            return Picture(
+                data=reply.body, model_version="m" * 999, request_id="r" * 999,
+                finish_reason="f" * 999, limits=(told, told),
+            )  # fmt: skip
 
-    result, _ = await probe_script(answering(GOOD), fmt=Wordy())
+    bad, _ = await probe_script(answering(response(b"empty")), fmt=Wordy())
+    good, _ = await probe_script(answering(GOOD), fmt=Wordy())
+    texts = (bad.detail, bad.code, good.model_version, good.request_id, good.finish_reason)
 
-    assert (run.DETAIL_CHARS, run.BODY_HEAD_CHARS) == (
-        len(result.detail),
-        len(result.body_head),
-    )
+    assert {run.DETAIL_CHARS} == set(map(len, texts))
+    assert run.BODY_HEAD_CHARS == len(bad.body_head)
+    assert ((told, told), (told,) * run.LIMITS_MAX) == (good.limits, bad.limits)
 
 
 async def test_a_recorded_reply_is_played_through_the_real_driver():

@@ -8,20 +8,24 @@ import sys
 import threading
 from collections import Counter
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from zlib import crc32
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import create_engine
 
-from monitor.core.spec import SpendCap
+from monitor.core.quota import QuotaUse, quotas_of
+from monitor.core.spec import ProviderSpec, QuotaSpec, SpendCap
 from monitor.core.spend import Caps, Claim, Mark, period_start
 from monitor.errors import StoreError
 from monitor.store.migrations import STEPS, migrate
 from monitor.store.reader import Reader
 from monitor.store.writer import Writer
-from probes.model import ProbeResult
+from probes.model import ProbeKind, ProbeResult
+from probes.retry import midnight_before
 from tests.support import spenders
 from tests.support.builders import NOW, a_spec
 
@@ -31,6 +35,7 @@ CAPS = Caps(
     overall=SpendCap(usd_per_day=1.0), providers={}, targets={"t": a_spec("t", provider="lab")}
 )
 KILLS = 1000
+PACIFIC = ZoneInfo("America/Los_Angeles")
 
 
 @pytest.fixture
@@ -93,15 +98,17 @@ def test_a_bill_replaces_its_reservation(path, billed, micros):
     assert [("p-1", micros, 1)] == books(path)
 
 
-def test_a_bill_nobody_foresaw_is_booked(path):
-    """A route that was thought free, and costs."""
+def test_what_nothing_was_reserved_for_is_booked_with_its_row(path):
+    """A route that was thought free, and costs; a free one, which is a request; no free call."""
     with opened(path) as writer:
         writer.submit_probe(a_bill(1, 0.9), "lab", "here")
         writer.submit_probe(a_bill(2, 0.0), "lab", "here")
         assert writer.flush(WAIT_S)
+        writer.submit_probe(replace(a_bill(4, 0.0), kind=ProbeKind.LIVENESS), "lab", "here")
+        assert writer.flush(WAIT_S)
 
         assert not is_granted(writer, a_claim(3))
-    assert [("p-1", 900_000, 1)] == books(path)
+    assert [("p-1", 900_000, 1), ("p-2", 0, 1)] == books(path)
 
 
 def test_what_is_under_way_in_a_process_that_died_stays_booked(path):
@@ -162,6 +169,40 @@ def test_a_closed_store_grants_nothing(path):
         is_granted(writer, a_claim(1))
 
 
+def test_a_quota_counts_free_and_paid_probes(path):
+    """All of its provider, or of the targets that use a model; one too many is not booked."""
+    lab = ProviderSpec(id="lab", quota=QuotaSpec(per_day=100, share=0.03))
+    whole = quotas_of(CAPS.targets["t"], lab, (), {}, NOW)
+    model = tuple(replace(quota, targets=("u", "v"), probes=1) for quota in whole)
+
+    def asked(number: int, micros: int, quotas=whole, target: str = "t"):
+        claim = replace(a_claim(number, micros), quotas=quotas, caps=(), target_id=target)
+        return writer.reserve(claim).result(WAIT_S).refused_by
+
+    with opened(path) as writer:
+        assert [None] * 3 == [asked(n, usd) for n, usd in ((1, 0), (2, 400_000), (3, 0))]
+        assert QuotaUse(whole[0], 3) == asked(4, 0)
+        assert None is asked(5, 0, model, "u")
+        assert QuotaUse(model[0], 1) == asked(6, 0, model, "v")
+
+    assert [("p-1", 0, 0), ("p-2", 400_000, 0), ("p-3", 0, 0), ("p-5", 0, 0)] == books(path)
+
+
+def test_a_cap_refuses_before_a_quota_does(path):
+    """And a claim that a quota refuses counts in no cap's mark."""
+    lab = ProviderSpec(id="lab", quota=QuotaSpec(per_day=50))
+    quotas = quotas_of(CAPS.targets["t"], lab, (), {}, NOW)
+    with opened(path) as writer:
+        first, second, third = (
+            writer.reserve(replace(a_claim(number, micros), quotas=quotas)).result(WAIT_S)
+            for number, micros in ((1, 700_000), (2, 200_000), (3, 400_000))
+        )
+
+    assert (None, ()) == (first.refused_by, first.marks)
+    assert (QuotaUse(quotas[0], 1), ()) == (second.refused_by, second.marks)
+    assert "global per day" == str(third.refused_by.cap)
+
+
 def test_who_stops_waiting_before_the_turn_comes_books_nothing(path):
     """A probe cancelled while the disk is slow costs nothing."""
     with opened(path) as writer:
@@ -204,10 +245,33 @@ def test_a_file_without_a_ledger_is_upgraded_and_its_probes_are_booked(path):
     assert ("lab", "t", 734_000, 734_000) == (
         row.provider, row.target_id, row.day_micros, row.month_micros,
     )  # fmt: skip
-    assert [("p-1", 134_000, 1), ("p-3", 600_000, 1), ("p-10", 266_000, 0)] == books(path)
+    assert [
+        ("p-1", 134_000, 1), ("p-3", 600_000, 1), ("p-2", 0, 1), ("p-10", 266_000, 0)
+    ] == books(path)  # fmt: skip
     engine = create_engine(f"sqlite:///{path}")
     migrate(engine, 2)
     engine.dispose()
+
+
+def test_free_probes_of_the_newest_day_are_booked_by_an_upgrade(path):
+    """Version 3 booked money alone: requests of today count, older ones and free calls do not."""
+    with opened(path) as writer:
+        for number, hours, usd, kind in (
+            (1, 0, 0.0, ProbeKind.CANARY), (2, 24, 0.0, ProbeKind.MANUAL),
+            (3, 26, 0.0, ProbeKind.CANARY), (4, 1, 0.0, ProbeKind.LIVENESS),
+            (5, 1, 0.2, ProbeKind.CANARY),
+        ):  # fmt: skip
+            bill = replace(a_bill(number, usd), started_at=NOW - hours * 3600.0, kind=kind)
+            writer.submit_probe(bill, "lab", "here")
+        assert writer.flush(WAIT_S)
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("DELETE FROM reservations WHERE micros = 0")
+        raw.execute("PRAGMA user_version = 3")
+        raw.commit()
+    with opened(path):
+        pass
+
+    assert {("p-1", 0, 1), ("p-2", 0, 1), ("p-5", 200_000, 1)} == set(books(path))
 
 
 class Meter(ThreadingHTTPServer):
@@ -238,8 +302,8 @@ class _Bill(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def test_no_death_of_a_process_passes_a_cap_or_loses_a_bill(path):
-    """Law: after each of a thousand kills the ledger holds at least what the provider billed."""
+def test_no_death_of_a_process_passes_a_cap_or_a_quota_or_loses_a_bill(path):
+    """Law: after each of a thousand kills the ledger holds at least what the provider was asked."""
     with opened(path):
         pass
     with Meter() as meter:
@@ -275,6 +339,8 @@ def test_no_death_of_a_process_passes_a_cap_or_loses_a_bill(path):
             if cap.id in ("", target, provider):
                 sums[period_start(cap.period, at)] += usd
         assert max(sums.values()) <= cap.micros
+    days = Counter(midnight_before(row[3], PACIFIC) for row in rows if row[2] == "gratis")
+    assert {30} == set(list(days.values())[1:-1]) == {max(days.values())}
     # It was a test, on a slow machine too: money flowed, caps bit, many died with a request out.
     assert reached
     assert len(meter.billed) > KILLS / 10

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -13,6 +14,7 @@ import pytest
 from monitor.app import StoreLedger, load_probeables
 from monitor.clock import ManualClock
 from monitor.config import parse
+from monitor.core.quota import Quota
 from monitor.core.snapshot import GapReason
 from monitor.core.spec import TargetSpec
 from monitor.core.spend import Caps, Decision
@@ -22,7 +24,15 @@ from monitor.runner import Ledger, Runner
 from monitor.secrets import Redactor
 from monitor.store.reader import Reader
 from monitor.store.writer import Writer
-from probes.model import ErrorClass, Outcome, ProbeKind, ProbeReason, ProbeResult
+from probes.model import (
+    ErrorClass,
+    Limit,
+    LimitPeriod,
+    Outcome,
+    ProbeKind,
+    ProbeReason,
+    ProbeResult,
+)
 from tests.support.daemon import until
 
 pytestmark = pytest.mark.anyio
@@ -33,6 +43,19 @@ id = "p"
 preset = "openai"
 api_key = { env = "KEY" }
 spend_cap = { usd_per_day = 0.25 }
+quota = { per_minute = 1000 }
+
+[[providers]]
+id = "unbounded"
+base_url = "https://api.example.com/v1"
+format = "openai-images"
+api_key = { env = "KEY" }
+
+[[providers]]
+id = "tier"
+base_url = "https://tier.example.com/v1"
+format = "openai-images"
+quota = { per_day = 100, resets = "America/Los_Angeles" }
 
 [[targets]]
 id = "t"
@@ -45,9 +68,17 @@ pools = ["q"]
 
 [[targets]]
 id = "free"
-provider = "p"
+provider = "unbounded"
 model = "gpt-image-2"
 size = "1024x1024"
+price_usd = 0
+interval = "10m"
+pools = ["q"]
+
+[[targets]]
+id = "quotaed"
+provider = "tier"
+model = "m"
 price_usd = 0
 interval = "10m"
 pools = ["q"]
@@ -66,11 +97,13 @@ class Books:
         self.probes: list[ProbeResult] = []
         self.gaps: list[tuple] = []
 
-    async def reserve(self, probe_id: str, spec: TargetSpec, at: float) -> Decision:
+    async def reserve(
+        self, probe_id: str, spec: TargetSpec, at: float, quotas: tuple[Quota, ...]
+    ) -> Decision:
         """Ask the ledger."""
         if self.ledger is None:
-            return Decision(refused_by=None, marks=())
-        return await self.ledger.reserve(probe_id, spec, at)
+            return Decision(refused_by=None)
+        return await self.ledger.reserve(probe_id, spec, at, quotas)
 
     def probe(self, result: ProbeResult, provider: str) -> None:
         """Keep a probe."""
@@ -118,7 +151,7 @@ def build(
     books = Books(StoreLedger(writer, "here", caps) if writer else None)
     clock = ManualClock()
     lag = LagMeter(clock)
-    engine = Engine(config.specs, config.pools, config.policy)
+    engine = Engine(config.specs, config.pools, config.policy, config.providers)
     probeables, _ = load_probeables(config)
     runner = Runner(
         probeables,
@@ -215,8 +248,48 @@ async def test_the_cap_counts_probes_under_way(tmp_path, capsys):
     assert (1, 1) == (logged.count("spend_cap.near"), logged.count("spend_cap.reached"))
 
 
-async def test_without_a_store_nothing_is_paid_and_free_probes_run_on(tmp_path, capsys):
-    """Money that cannot be booked is not spent: a gap of ours; what costs nothing is sent."""
+async def test_a_quota_is_a_gap_with_its_reason_in_words(tmp_path, capsys):
+    """Two of a hundred requests are for probes, free as they are; the day after there are two more."""
+    with opened(tmp_path / "a.db") as writer:
+        runner, books, clock, *_ = build(writer=writer)
+        sent = [await run(runner, "quotaed") for _ in range(3)]
+        clock.advance(86_400)
+        sent.append(await run(runner, "quotaed"))
+    logged = capsys.readouterr().out
+
+    assert [True, True, False, True] == [result is not None for result in sent]
+    assert [("quotaed", GapReason.QUOTA_GUARD)] == [gap[:2] for gap in books.gaps]
+    assert (
+        "quota of tier per day: 2 probes are booked, they may use 2 (2 %) of 100 requests "
+        "(configured)"
+    ) in logged
+
+
+async def test_what_a_reply_told_of_a_limit_holds_the_next_probes(tmp_path):
+    """None left: until the reset; a number: its share a minute; free calls are asked nothing."""
+    limit = Limit(period=LimitPeriod.MINUTE, requests=20, remaining=0, resets_at=0.0)
+
+    async def tell() -> dict:
+        told = replace(limit, resets_at=clock.wall() + 90)
+        return {"latency_s": 1.0, "cost_usd": 0.0, "limits": (told,)}
+
+    with opened(tmp_path / "a.db") as writer:
+        runner, books, clock, *_ = build(tell, writer)
+        first = await run(runner, "free")
+        clock.advance(89)
+        held = await run(runner, "free")
+        call = await runner.free_call("free")
+        clock.advance(90)
+        again = [await run(runner, "free") for _ in range(2)]
+
+    assert [True, False, True, True, False] == [
+        result is not None for result in (first, held, call, *again)
+    ]
+    assert [("free", GapReason.QUOTA_GUARD)] * 2 == [gap[:2] for gap in books.gaps]
+
+
+async def test_without_a_store_only_what_needs_no_booking_is_sent(tmp_path, capsys):
+    """Neither money nor a quota's request that cannot be booked: a gap of ours; the rest runs on."""
     sent = []
 
     async def count() -> dict:
@@ -228,14 +301,17 @@ async def test_without_a_store_nothing_is_paid_and_free_probes_run_on(tmp_path, 
         runner, books, *_ = build(count, writer)
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            paid, free = await run(runner), await run(runner, "free")
+            paid, quotaed = await run(runner), await run(runner, "quotaed")
+            free = await run(runner, "free")
             other.execute("COMMIT")
         after = await run(runner)
     logged = capsys.readouterr().out
 
-    assert (None, "free", "t") == (paid, free.target_id, after.target_id)
+    assert (None, None, "free", "t") == (paid, quotaed, free.target_id, after.target_id)
     assert 2 == len(sent)
-    assert [("t", GapReason.MISSED)] == [gap[:2] for gap in books.gaps]
+    assert [("t", GapReason.MISSED), ("quotaed", GapReason.MISSED)] == [
+        gap[:2] for gap in books.gaps
+    ]
     assert "probe.not_sent" in logged
     assert "locked" in logged
 
@@ -246,7 +322,7 @@ async def test_a_slow_reservation_is_not_a_step_of_the_clock():
     class SlowDisk(Books):
         async def reserve(self, *_: object) -> Decision:
             clock.advance(60)
-            return Decision(refused_by=None, marks=())
+            return Decision(refused_by=None)
 
     runner, books, clock, *_ = build()
     books.ledger = SlowDisk()

@@ -106,7 +106,7 @@ def test_a_fresh_file_has_a_log_ahead_and_a_version(writer, path):
     """The journal mode is read back; the file says which schema it has and who made it."""
     with closing(sqlite3.connect(path)) as raw:
         assert ("wal",) == raw.execute("PRAGMA journal_mode").fetchone()
-        assert (3,) == raw.execute("PRAGMA user_version").fetchone()
+        assert (4,) == raw.execute("PRAGMA user_version").fetchone()
         ((made_by,),) = raw.execute("SELECT value FROM meta WHERE key = 'created_by'")
     assert made_by.startswith("imgmon ")
 
@@ -307,7 +307,7 @@ def test_a_newer_file_is_left_alone(path):
         raw.commit()
     before = path.read_bytes()
 
-    with pytest.raises(StoreError, match="schema version 99, this imgmon knows 3; run the newer"):
+    with pytest.raises(StoreError, match="schema version 99, this imgmon knows 4; run the newer"):
         Writer(path).start()
 
     assert before == path.read_bytes()

@@ -6,6 +6,7 @@ import base64
 import json
 from functools import cache
 from pathlib import Path
+from zoneinfo import ZoneInfo, available_timezones
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,13 @@ from hypothesis import strategies as st
 from probes.classify import classify
 from probes.complaint import BODY_HEAD_CHARS, DETAIL_CHARS, dig
 from probes.model import ErrorClass, Reply
-from probes.retry import HINT_S_MAX, pacific_midnight_after, parse_duration
+from probes.retry import (
+    HINT_S_MAX,
+    midnight_after,
+    midnight_before,
+    pacific_midnight_after,
+    parse_duration,
+)
 from tests.support.replies import (
     HEADERS,
     RECEIVED_AT,
@@ -29,6 +36,7 @@ from tests.support.replies import (
 REPLIES = Path(__file__).resolve().parent.parent / "data" / "replies"
 # Ten thousand over the five formats; each example is a fraction of a millisecond of our code.
 EXAMPLES = 2_000
+ZONES = sorted(available_timezones())
 many = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -57,6 +65,7 @@ def check(name: str, drawn: Reply, step: int) -> None:
 
     if played.picture is not None:
         assert played.picture.data
+        check_limits(played.picture.limits)
         assert any(was_in(played.picture.data, one) for one in seen)
     elif played.verdict is not None:
         check_verdict(played.verdict)
@@ -100,6 +109,16 @@ def check_verdict(verdict) -> None:
     assert verdict.body_head is None or len(verdict.body_head) <= BODY_HEAD_CHARS
     if verdict.retry_at is not None:
         assert RECEIVED_AT <= verdict.retry_at <= RECEIVED_AT + HINT_S_MAX + 3600
+    check_limits(verdict.limits)
+
+
+def check_limits(limits) -> None:
+    """Limits are one of a kind, and renew within a long day."""
+    assert len(limits) == len({(limit.period, limit.per_model) for limit in limits})
+    for limit in limits:
+        assert all(n is None or 0 <= n <= 10**9 for n in (limit.requests, limit.remaining))
+        if limit.resets_at is not None:
+            assert RECEIVED_AT <= limit.resets_at <= RECEIVED_AT + HINT_S_MAX + 3600
 
 
 @many
@@ -156,6 +175,18 @@ def test_a_relays_refusal_is_never_blamed_on_the_key_without_a_reason(status, do
 def test_the_next_midnight_is_within_a_long_day(at):
     """Later than now and at most 25 hours away."""
     assert 0 < pacific_midnight_after(at) - at <= 25 * 3600
+
+
+@given(at=st.floats(1_577_836_800, 4e9), zone=st.sampled_from(ZONES))
+def test_every_moment_lies_between_the_midnights_of_its_day(at, zone):
+    """In every zone, since 2020: the day before ends where the day begins."""
+    place = ZoneInfo(zone)
+    start, end = midnight_before(at, place), midnight_after(at, place)
+
+    assert start <= at < end
+    assert 22 * 3600 <= end - start <= 26 * 3600
+    assert start == midnight_after(start - 1, place)
+    assert start == midnight_before(start, place)
 
 
 @given(text=st.text("0123456789.-e mshd", max_size=40))

@@ -11,17 +11,20 @@ from hypothesis import strategies as st
 
 from monitor.core.liveness import FreeCalls, heard, show
 from monitor.core.snapshot import LifeSign, Liveness, TargetView
-from monitor.core.spec import Policy
+from monitor.core.spec import Policy, ProviderSpec
 from monitor.engine import LATENCY_BUCKETS_S, Engine, Past
 from monitor.store.reader import Reader
 from monitor.store.writer import Writer
-from probes.model import ProbeKind, ProbeReason, ProbeResult
+from probes.model import Limit, LimitPeriod, ProbeKind, ProbeReason, ProbeResult
 from tests.support.builders import NOW, a_pool, a_result, a_spec
 from tests.support.strategies import errors, latencies
 
 TARGETS = ("alpha", "beta")
 SPECS = {name: a_spec(name, liveness_s=300.0) for name in TARGETS}
 POOLS = (a_pool(*TARGETS),)
+PROVIDERS = {"acme": ProviderSpec(id="acme")}
+# What a refusal tells of: a free call's is its own limit, not that of pictures.
+TOLD = Limit(period=LimitPeriod.DAY, requests=20, remaining=0)
 KINDS = st.sampled_from([ProbeKind.LIVENESS, ProbeKind.CANARY, ProbeKind.MANUAL])
 
 
@@ -42,6 +45,7 @@ def a_history(draw) -> list[ProbeResult]:
                 retry_at=draw(st.none() | st.just(at + 700.0)) if error else None,
                 shutdown_on=draw(st.sampled_from([None, "2026-12-01"])) if is_free else None,
                 balance_usd=draw(st.none() | st.floats(-5.0, 500.0)) if is_free else None,
+                limits=(TOLD,) if draw(st.booleans()) and not (is_free and error is None) else (),
             )
         )  # fmt: skip
     return made
@@ -62,11 +66,11 @@ def without_liveness(view: TargetView) -> TargetView:
 
 
 @given(history=a_history())
-def test_free_calls_change_no_figure_no_state_and_no_order(history):
+def test_free_calls_change_no_figure_no_state_no_quota_and_no_order(history):
     """Any of them, put anywhere into any history, leave all else as it was."""
     now = max((r.started_at for r in history), default=NOW) + 600.0
     paid = [r for r in history if r.kind is not ProbeKind.LIVENESS]
-    with_calls, without = Engine(SPECS, POOLS, Policy()), Engine(SPECS, POOLS, Policy())
+    with_calls, without = (Engine(SPECS, POOLS, Policy(), PROVIDERS) for _ in range(2))
     for result in history:
         with_calls.accept(result)
     for result in paid:
@@ -75,7 +79,7 @@ def test_free_calls_change_no_figure_no_state_and_no_order(history):
 
     for name in TARGETS:
         assert without_liveness(one.targets[name]) == without_liveness(other.targets[name])
-    assert one.orders == other.orders
+    assert (one.orders, one.quotas) == (other.orders, other.quotas)
     assert one.totals.latency_counts == other.totals.latency_counts
     assert one.totals.latency_sum_s == other.totals.latency_sum_s
     assert sum(one.totals.spend_usd.values()) == sum(other.totals.spend_usd.values())

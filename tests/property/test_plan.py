@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from monitor.core.availability import wilson
 from monitor.core.plan import Cap, clean_canaries, plan, time_to_detect
 from monitor.core.schedule import JITTER_SHARE, next_fire
-from monitor.core.spec import Objective, Policy
+from monitor.core.spec import Objective, Policy, ProviderSpec, QuotaSpec
 from tests.support.builders import NOW, a_spec
 
 INTERVALS = st.floats(60.0, 604_800.0)
@@ -65,10 +65,13 @@ def test_detection_times_hold_on_any_grid(name, interval_s, down_after, seed):
     prices=st.lists(st.integers(0, 240), min_size=1, max_size=6),
     intervals=st.lists(INTERVALS, min_size=6, max_size=6),
     caps=st.lists(st.tuples(st.sets(st.integers(0, 5)), st.integers(1, 5000)), max_size=4),
+    quota=st.tuples(st.none() | st.integers(1, 10_000), st.floats(0.001, 1.0)),
     claim=st.floats(0.5, 1.0),
 )
-def test_no_plan_passes_a_cap(prices, intervals, caps, claim):
-    """What is left costs no more than any cap, is no more than planned, and proves no more."""
+def test_no_plan_passes_a_cap_or_a_quota(prices, intervals, caps, quota, claim):
+    """What is left is within every cap and the quota's share, and proves no more than is planned."""
+    per_day, share = quota
+    acme = ProviderSpec(id="acme", quota=QuotaSpec(per_day=per_day, share=share))
     specs = [
         a_spec(
             f"target-{number}",
@@ -83,11 +86,13 @@ def test_no_plan_passes_a_cap(prices, intervals, caps, claim):
         for numbers, mils in caps
     ]
     free = plan(specs, Policy(), [], {})
-    capped = plan(specs, Policy(), under, {})
+    capped = plan(specs, Policy(), under, {"acme": acme})
 
     for cap in under:
         spent = sum(t.left_usd_per_day for t in capped.targets if t.spec.id in cap.targets)
         assert spent <= cap.usd_per_day + 1e-6
+    if per_day is not None:
+        assert sum(t.left_per_day for t in capped.targets) <= per_day * share + 1e-6
     for before, after in zip(free.targets, capped.targets, strict=True):
         assert after.left_per_day <= after.canaries_per_day == before.left_per_day
         for span, proven in after.proves.items():

@@ -53,6 +53,7 @@ limits = st.builds(
     requests=st.none() | st.integers(0, 10**9),
     remaining=st.none() | st.integers(0, 10**9),
     resets_at=st.none() | times,
+    per_model=st.booleans(),
 )
 
 

@@ -6,11 +6,12 @@ from random import Random
 
 import pytest
 
+from monitor.core.quota import Source
 from monitor.core.schedule import Pass, next_fire
 from monitor.core.snapshot import Snapshot, State
-from monitor.core.spec import Objective, Policy, PoolSpec, TargetSpec
+from monitor.core.spec import Objective, Policy, PoolSpec, ProviderSpec, QuotaSpec, TargetSpec
 from monitor.engine import Engine, Past
-from probes.model import ErrorClass, ProbeReason, ProbeResult
+from probes.model import ErrorClass, Limit, LimitPeriod, ProbeReason, ProbeResult
 
 START = 1_795_000_000.0
 DAY = 86_400.0
@@ -48,7 +49,8 @@ def specs() -> dict[str, TargetSpec]:
 def engine() -> Engine:
     """An engine over one pool of all three."""
     pool = PoolSpec(id="p", targets=TARGETS, slo=Objective(availability=0.9, latency_p95_s=30.0))
-    return Engine(specs(), [pool], Policy())
+    providers = {name: ProviderSpec(id=name, quota=QuotaSpec(per_day=9000)) for name in TARGETS}
+    return Engine(specs(), [pool], Policy(), providers)
 
 
 def outages(rng: Random) -> dict[str, list[tuple[float, float]]]:
@@ -60,6 +62,19 @@ def outages(rng: Random) -> dict[str, list[tuple[float, float]]]:
         )
         for name in TARGETS
     }
+
+
+def told(rng: Random, at: float) -> tuple[Limit, ...]:
+    """What an answer tells of a limit, now and then without its number."""
+    return (
+        Limit(
+            period=rng.choice([*LimitPeriod]),
+            requests=rng.choice([None, 500, 700]),
+            remaining=0,
+            resets_at=at + rng.choice([900, 30_000]),
+            per_model=rng.random() < 0.5,
+        ),
+    )
 
 
 def history(seed: int, days: float = 30) -> list[ProbeResult]:
@@ -84,6 +99,7 @@ def history(seed: int, days: float = 30) -> list[ProbeResult]:
                     slot_s=INTERVAL_S,
                     cost_usd=spec.price_usd,
                     retry_at=at + 900 if error is ErrorClass.RATE_LIMITED else None,
+                    limits=told(rng, at) if rng.random() < 0.1 else (),
                 )
             )
     return sorted(results, key=lambda result: result.started_at)
@@ -138,6 +154,11 @@ def test_a_restart_at_any_moment_changes_nothing(seed):
     assert before.targets == after.targets
     assert before.orders == after.orders
     assert before.totals == after.totals
+    assert before.quotas == after.quotas
+    assert any(Source.LEARNED in figures.limits for figures in after.quotas)
+    for name in TARGETS:
+        for later in (0.0, 10_000.0, 5 * DAY):
+            assert old.quotas(name, now + later) == new.quotas(name, now + later)
 
 
 def test_the_same_seed_is_the_same_month():

@@ -16,8 +16,10 @@ from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
 from random import Random
+from zoneinfo import ZoneInfo
 
-from monitor.core.spec import ProviderSpec, SpendCap
+from monitor.core.quota import quotas_of
+from monitor.core.spec import ProviderSpec, QuotaSpec, SpendCap
 from monitor.core.spend import Caps, Claim, micros
 from monitor.store.writer import Writer
 from probes.model import ProbeResult
@@ -26,13 +28,22 @@ from tests.support.builders import a_spec
 START = 1_795_820_000.0  # 2026-11-27 22:53:20Z: days end, and so does a month.
 ROUND_S = 900.0
 WAIT_S = 30.0  # Never reached when things work.
+# Of 1500 requests from one midnight in Los Angeles to the next, 30 are for probes.
+FREE = ProviderSpec(
+    id="gratis", quota=QuotaSpec(per_day=1500, resets=ZoneInfo("America/Los_Angeles"))
+)
 CAPS = Caps(
     overall=SpendCap(usd_per_day=12.0, usd_per_month=36.0),
-    providers={"acme": ProviderSpec(id="acme", spend_cap=SpendCap(usd_per_day=8.0))},
+    providers={
+        "acme": ProviderSpec(id="acme", spend_cap=SpendCap(usd_per_day=8.0)),
+        "lab": ProviderSpec(id="lab"),
+        "gratis": FREE,
+    },
     targets={
         "dear": a_spec("dear", price_usd=0.24, spend_cap=SpendCap(usd_per_day=6.0)),
         "cheap": a_spec("cheap", price_usd=0.039, spend_cap=SpendCap(usd_per_month=3.5)),
         "other": a_spec("other", provider="lab", price_usd=0.134),
+        "free": a_spec("free", provider="gratis", price_usd=0.0),
     },
 )
 TARGETS = tuple(CAPS.targets)
@@ -46,9 +57,11 @@ def spend(path: Path, port: int, name: str, at: float, ready: int) -> None:
     os.write(ready, b"r")
     for number in count():
         spec = CAPS.targets[rng.choice(TARGETS)]
+        asked_at = at + number / 1000
         claim = Claim(
             probe_id=f"{name}-{number}", target_id=spec.id, provider=spec.provider,
-            micros=micros(spec.price_usd), at=at + number / 1000, caps=CAPS.of(spec.id),
+            micros=micros(spec.price_usd), at=asked_at, caps=CAPS.of(spec.id),
+            quotas=quotas_of(spec, CAPS.providers[spec.provider], (), {}, asked_at),
         )  # fmt: skip
         if writer.reserve(claim).result(WAIT_S).refused_by is not None:
             continue

@@ -7,10 +7,11 @@ from random import Random
 import pytest
 
 from monitor.core.availability import wilson
+from monitor.core.cost import month_of
 from monitor.core.percentile import quantile_bounds
-from monitor.core.plan import P95_CANARIES, Cap, clean_canaries, month_of, plan, time_to_detect
+from monitor.core.plan import P95_CANARIES, Cap, clean_canaries, plan, time_to_detect
 from monitor.core.schedule import next_fire
-from monitor.core.spec import Objective, Policy
+from monitor.core.spec import Objective, Policy, ProviderSpec, QuotaSpec
 from tests.support.builders import NOW, a_spec
 
 POLICY = Policy()
@@ -21,9 +22,10 @@ def acme(usd_per_day, *targets):
     return Cap(name="provider acme", targets=frozenset(targets), usd_per_day=usd_per_day)
 
 
-def planned(*specs, caps=(), quotas=None, policy=POLICY):
-    """The plan of *specs* under *caps* and *quotas*."""
-    return plan(specs, policy, caps, quotas or {})
+def planned(*specs, caps=(), policy=POLICY, **quota):
+    """The plan of *specs* under *caps*, and under the *quota* of their provider."""
+    acme = ProviderSpec(id="acme", quota=QuotaSpec(**quota))
+    return plan(specs, policy, caps, {"acme": acme, "idle": ProviderSpec(id="idle")})
 
 
 def test_a_clean_day_of_144_canaries_proves_974():
@@ -129,20 +131,60 @@ def test_a_canary_above_its_cap_is_never_sent_and_takes_nothing_from_the_others(
     ) == result.warnings
 
 
-def test_a_free_quota_is_shared_by_the_targets_of_its_provider():
-    """Up to 2 % of it in all goes unremarked; one canary more is said."""
-    within = planned(*[a_spec(t, interval_s=5760.0) for t in "ab"], quotas={"acme": 1500})
-    above = planned(*[a_spec(t, interval_s=3600.0) for t in "ab"], quotas={"acme": 1500})
+def test_a_quota_is_shared_by_the_targets_of_its_provider():
+    """Up to its share of it in all goes unremarked; one canary more is said, with what to change."""
+    within = planned(*[a_spec(t, interval_s=5760.0) for t in "ab"], per_day=1500)
+    above = planned(*[a_spec(t, interval_s=3600.0) for t in "ab"], per_day=1500)
 
     assert [0.01, 0.01] == pytest.approx([target.quota_share for target in within.targets])
-    assert () == within.warnings
+    assert ([15, 15], ()) == ([target.left_per_day for target in within.targets], within.warnings)
+    assert [15, 15] == [target.left_per_day for target in above.targets]
     assert (
         (
-            "provider acme: 48 canaries a day use 3.2 % of its quota of 1500, above 2 %; at most 30 "
-            "stay within it."
+            "provider acme: 48 canaries a day are planned, its quota of 1500 requests a day leaves "
+            "them 30; make intervals 1.6 times as long or set quota.share = 0.032."
         ),
     ) == above.warnings
-    assert planned(a_spec(), quotas={"other": 10}).targets[0].quota_share is None
+    elsewhere = planned(a_spec(provider="nowhere"), per_day=10)
+    assert (None, 144) == (
+        elsewhere.targets[0].quota_share, elsewhere.targets[0].left_per_day,
+    )  # fmt: skip
+
+
+def test_a_cap_comes_before_the_quota():
+    """What the money does not pay for takes no share of the requests; free canaries do."""
+    specs = [
+        a_spec("dear", price_usd=0.1, interval_s=864),
+        a_spec("free", price_usd=0.0, interval_s=864),
+    ]
+    result = planned(*specs, caps=[acme(2.0, "dear")], per_day=1000, share=0.06)
+
+    assert [10, 50] == [target.left_per_day for target in result.targets]
+
+
+def test_a_quota_too_small_for_its_share_leaves_nothing():
+    """2 % of 20 requests are no canary: a larger share is the only advice."""
+    result = planned(a_spec(interval_s=43_200, claim=Objective(availability=0.5)), per_day=20)
+
+    assert 0 == result.targets[0].left_per_day
+    assert {"day": None, "week": None, "month": None} == result.targets[0].proves
+    assert (
+        "provider acme: 2 canaries a day are planned, its quota of 20 requests a day leaves them "
+        "0; set quota.share = 0.1."
+    ) == result.warnings[0]
+
+
+def test_a_limit_a_minute_bounds_the_day_too():
+    """Ten a minute leave one, which is 1440 a day; no share of a day would help there."""
+    result = planned(a_spec(interval_s=30), per_minute=10)
+
+    assert 1440 == result.targets[0].left_per_day
+    assert (
+        (
+            "provider acme: 2 canaries a minute are planned, its quota of 10 requests a minute "
+            "leaves them 1; make intervals 2 times as long."
+        ),
+    ) == result.warnings
 
 
 @pytest.mark.parametrize(

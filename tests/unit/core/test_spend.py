@@ -52,7 +52,7 @@ def asked(cost: int, *uses: CapUse):
         probe_id="p", target_id="t", provider="p", micros=cost, at=NOW,
         caps=tuple(use.cap for use in uses),
     )  # fmt: skip
-    decision = decide(claim, uses)
+    decision = decide(claim, uses, ())
     return decision.refused_by, [mark.value for mark, _ in decision.marks]
 
 

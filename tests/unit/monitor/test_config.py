@@ -7,6 +7,7 @@ import re
 import tomllib
 from datetime import date
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -21,8 +22,9 @@ from monitor.config.values import (
     parse_base_url,
     parse_duration,
     parse_listen,
+    parse_zone,
 )
-from monitor.core.spec import PROFILES, Objective, Policy, Profile, SpendCap
+from monitor.core.spec import PROFILES, Objective, Policy, Profile, QuotaSpec, SpendCap
 from monitor.errors import ConfigError, MonitorError, Problem
 from monitor.limits import CONFIG_BYTES_MAX, TARGETS_MAX
 from probes.model import ErrorClass
@@ -202,6 +204,7 @@ def test_everything_that_is_written_arrives():
         balance_key = { env = "LAOZHANG_API_KEY" }
         allow_private_downloads = true
         spend_cap = { usd_per_day = 2 }
+        quota = { per_minute = 30, per_day = 700, share = 0.5, resets = "Europe/Berlin" }
         [[targets]]
         id = "a"
         provider = "bfl"
@@ -236,6 +239,9 @@ def test_everything_that_is_written_arrives():
         config.spend_cap, config.providers["bfl"].spend_cap,
     )  # fmt: skip
     assert SpendCap(usd_per_day=0.5, usd_per_month=9.5) == config.specs["a"].spend_cap
+    assert QuotaSpec(
+        per_minute=30, per_day=700, share=0.5, resets=ZoneInfo("Europe/Berlin")
+    ) == config.providers["bfl"].quota  # fmt: skip
     assert ("https://api.eu.bfl.ai", ENVIRON["BFL_API_KEY"], (512, 256), "high", 1.0) == (
         target.base_url, target.api_key, target.size, target.quality, target.price_usd,
     )  # fmt: skip
@@ -487,11 +493,46 @@ def test_more_canaries_than_a_provider_allows_are_a_warning():
         """
     warnings = parse(text.replace("{more}", ""), ENVIRON, "the test").warnings
 
-    assert ["17280 canaries a day", "12 canaries a minute"] == [
-        re.search(r"\d+ canaries a \w+", warning)[0] for warning in warnings
-    ]
+    assert [
+        "12 canaries a minute are planned, its quota of 10 requests a minute leaves them 1",
+        "17280 canaries a day are planned, its quota of 1500 requests a day leaves them 30",
+    ] == [re.search(r"provider free: (.*);", warning)[1] for warning in warnings]
     elsewhere = text.replace("{more}", 'base_url = "http://localhost:1/gemini"')
     assert () == parse(elsewhere, ENVIRON, "the test").warnings
+
+
+def test_quotas_come_from_the_file_and_then_from_the_preset():
+    """Key by key, each with where it is from; without either there is no limit."""
+    config = google("quota = { per_day = 250, share = 0.1 }", 'model = "gemini-3-pro-image"')
+    pacific = ZoneInfo("America/Los_Angeles")
+
+    assert QuotaSpec(
+        per_minute=100, per_day=250, share=0.1, resets=pacific
+    ) == config.providers["g"].quota  # fmt: skip
+    origins = {key: value for key, value in config.origins.items() if ".quota." in key}
+    guide = "preset google-gemini: buyer's guide of December 2025, read 2025-12"
+    assert {
+        "providers.g.quota.per_minute": guide, "providers.g.quota.resets": guide,
+    } == origins  # fmt: skip
+    shown = show(config)
+    assert f"per_minute = 100  # {guide}" in shown
+    assert 'resets = "America/Los_Angeles"' in shown
+    plain = parse(PROVIDER + TARGET, {}, "the test")
+    assert QuotaSpec() == plain.providers["lab"].quota
+    assert "share = 0.02  # default" in show(plain)
+    moved = google('base_url = "https://relay.example.com"', 'model = "gemini-3-pro-image"')
+    assert QuotaSpec() == moved.providers["g"].quota
+
+
+def test_batch_prices_come_from_the_file_and_then_from_the_preset():
+    """Half of the list price where batch jobs are sold; a written one goes before it."""
+    known = google(target='model = "gemini-3-pro-image"').specs["t"]
+    written = google(target='model = "gemini-3-pro-image"\nbatch_price_usd = 0.06').specs["t"]
+    unsold = google(target='model = "gemini-3.1-flash-lite-image"').specs["t"]
+
+    assert (0.067, 0.06, None) == (
+        known.batch_price_usd, written.batch_price_usd, unsold.batch_price_usd,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "http://localhost/x", "http://[::1]:8/x"])
@@ -592,6 +633,15 @@ def test_other_durations_are_refused(value):
         parse_duration(value)
 
 
+@pytest.mark.parametrize(
+    "value", ["", "..", "/etc/passwd", "../UTC", "a\0b", "\ud800", "Etc", "x" * 9999, None, 8]
+)
+def test_other_zones_are_refused(value):
+    """No name, no folder, no way out of the folder of zones."""
+    with pytest.raises(ValueError, match="time zone"):
+        parse_zone(value)
+
+
 @pytest.mark.parametrize("value", ["", "host", ":80", "http://a:1", "u@h:1", "[::1:80", 80, "h:x"])
 def test_other_listen_addresses_are_refused(value):
     """Host and port are both needed."""
@@ -648,7 +698,21 @@ shapes = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["id", "preset", "api_key", "env", "interval", "pools", "provider", "model", "size"]
+                [
+                    "id",
+                    "preset",
+                    "api_key",
+                    "env",
+                    "interval",
+                    "pools",
+                    "provider",
+                    "model",
+                    "size",
+                    "quota",
+                    "resets",
+                    "share",
+                    "per_day",
+                ]
             ),
             inner,
             max_size=6,

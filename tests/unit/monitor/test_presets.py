@@ -73,8 +73,10 @@ def test_every_fact_has_a_source_and_a_day(preset):
 
 @EACH
 def test_every_price_is_an_amount_of_money(preset):
-    """Between nothing and a dollar a picture."""
-    assert all(0 <= price.usd < 1 for model in preset.models for price in model.prices)
+    """Between nothing and a dollar a picture, a further megapixel included."""
+    prices = [price for model in preset.models for price in model.prices]
+
+    assert all(0 <= price.usd < 1 and 0 <= price.usd_per_extra_mp < 1 for price in prices)
 
 
 @pytest.mark.parametrize(
@@ -99,14 +101,37 @@ def test_every_price_is_an_amount_of_money(preset):
         ("laozhang", "gemini-3-pro-image", None, None, 0.09),
         ("laozhang-native", "gemini-3-pro-image", (4096, 4096), None, 0.09),
         ("bfl", "flux-2-klein-4b", (1024, 1024), None, 0.014),
-        ("bfl", "flux-2-klein-4b", (2048, 2048), None, None),
+        ("bfl", "flux-2-klein-4b", None, None, 0.014),
+        ("bfl", "flux-2-klein-4b", (1024, 1040), None, 0.015),
+        ("bfl", "flux-2-klein-4b", (2048, 2048), None, 0.017),
+        ("bfl", "flux-2-flex", (1536, 2048), None, 0.15),
+        ("bfl", "flux-2-pro", (2048, 2064), None, None),
+        ("bfl", "flux-pro-1.1-ultra", (2048, 2048), None, 0.06),
     ],
 )
 def test_a_price_is_known_exactly_or_not_at_all(preset, model, size, quality, usd):
     """List prices by size and quality; where the list has no row nothing is guessed."""
-    price = PRESETS[preset].model(model).price(size, quality)
+    assert usd == PRESETS[preset].model(model).price(size, quality)
 
-    assert usd == (price.usd if price else None)
+
+@pytest.mark.parametrize(
+    ("preset", "model", "size", "quality", "usd"),
+    [
+        ("google-gemini", "gemini-2.5-flash-image", (1024, 1024), None, 0.0195),
+        ("google-gemini", "gemini-nano-banana-2.1", None, None, 0.0168),
+        ("google-gemini", "gemini-3-pro-image", (2048, 2048), None, 0.067),
+        ("google-gemini", "gemini-3-pro-image", (4096, 4096), None, 0.12),
+        ("google-gemini", "gemini-3.1-flash-lite-image", (1024, 1024), None, None),
+        ("google-gemini", "gemini-2.5-flash-image", (4096, 4096), None, None),
+        ("google-gemini-free", "gemini-3-pro-image", (1024, 1024), None, None),
+        ("openai", "gpt-image-2.6-flare", (1024, 1024), "low", 0.00295),
+        ("openai", "gpt-image-2", (1024, 1024), "low", None),
+        ("laozhang", "gemini-3-pro-image", None, None, None),
+    ],
+)
+def test_batch_jobs_cost_half_where_they_are_sold(preset, model, size, quality, usd):
+    """Half of the list price; nothing where the list has no row for batch jobs, or none at all."""
+    assert usd == PRESETS[preset].model(model).batch_price(size, quality)
 
 
 def test_imagen_is_past_its_end():

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from probes.model import ErrorClass
 from probes.retry import (
     HINT_S_MAX,
+    midnight_after,
+    midnight_before,
     pacific_midnight_after,
     parse_duration,
     parse_number,
@@ -166,3 +169,27 @@ def utc(*parts: int) -> float:
 def test_the_daily_reset_is_the_next_midnight_in_los_angeles(at, midnight):
     """Daily quotas renew at local midnight, also on days of 23 and 25 hours."""
     assert midnight == pacific_midnight_after(at)
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "before", "after"),
+    [
+        ("America/Los_Angeles", utc(2026, 3, 8, 9, 59), utc(2026, 3, 8, 8), utc(2026, 3, 9, 7)),
+        ("America/Los_Angeles", utc(2026, 3, 8, 10, 1), utc(2026, 3, 8, 8), utc(2026, 3, 9, 7)),
+        ("America/Los_Angeles", utc(2026, 11, 1, 8, 30), utc(2026, 11, 1, 7), utc(2026, 11, 2, 8)),
+        ("America/Los_Angeles", utc(2026, 11, 1, 9, 30), utc(2026, 11, 1, 7), utc(2026, 11, 2, 8)),
+        ("America/Los_Angeles", utc(2026, 11, 2, 8), utc(2026, 11, 2, 8), utc(2026, 11, 3, 8)),
+        ("UTC", utc(2026, 12, 31, 23, 59), utc(2026, 12, 31), utc(2027, 1, 1)),
+        # Clocks go forward at midnight: the day begins at one o'clock.
+        ("Asia/Beirut", utc(2026, 3, 28, 21, 59), utc(2026, 3, 27, 22), utc(2026, 3, 28, 22)),
+        ("Asia/Beirut", utc(2026, 3, 28, 22), utc(2026, 3, 28, 22), utc(2026, 3, 29, 21)),
+        # Clocks go back from one to midnight, which comes twice: the first one counts.
+        ("America/Havana", utc(2026, 11, 1, 4, 30), utc(2026, 11, 1, 4), utc(2026, 11, 2, 5)),
+        ("America/Havana", utc(2026, 11, 1, 5, 30), utc(2026, 11, 1, 4), utc(2026, 11, 2, 5)),
+    ],
+)
+def test_a_day_begins_and_ends_at_midnight_in_its_zone(zone, at, before, after):
+    """On both sides of every change of clocks, also of those that happen at midnight."""
+    place = ZoneInfo(zone)
+
+    assert (before, after) == (midnight_before(at, place), midnight_after(at, place))
