@@ -40,12 +40,10 @@ def command(path: Path, as_json: bool) -> None:
         say(["* Has no key: planned all the same, but not probed until there is one."])
     say([_free_calls(planned.targets)])
     say(f"warning: {text}" for text in planned.warnings)
-    if _has_monthly_cap(config):
-        say(["warning: caps per month are kept by the daemon, but this plan does not count them."])
 
 
 def caps_of(config: Config) -> list[Cap]:
-    """Return every daily cap on canaries that *config* sets."""
+    """Return every cap on canaries that *config* sets, by day and by month."""
     specs = config.specs.values()
     limits = [("all probes", config.spend_cap, frozenset(config.specs))]
     limits += [
@@ -54,16 +52,12 @@ def caps_of(config: Config) -> list[Cap]:
     ]
     limits += [(f"target {s.id}", s.spend_cap, frozenset({s.id})) for s in specs]
     return [
-        Cap(name=name, targets=targets, usd_per_day=cap.usd_per_day)
+        Cap(name=name, targets=targets, usd=usd, days=days)
         for name, cap, targets in limits
-        if cap is not None and cap.usd_per_day is not None
+        if cap is not None
+        for usd, days in ((cap.usd_per_day, 1), (cap.usd_per_month, MONTH_DAYS))
+        if usd is not None
     ]
-
-
-def _has_monthly_cap(config: Config) -> bool:
-    caps = [config.spend_cap, *(p.spend_cap for p in config.providers.values())]
-    caps += [spec.spend_cap for spec in config.specs.values()]
-    return any(cap is not None and cap.usd_per_month is not None for cap in caps)
 
 
 def _costs(targets: Iterable[TargetPlan]) -> Table:
@@ -113,7 +107,7 @@ def _finds(targets: Iterable[TargetPlan]) -> Table:
             _name(target),
             span(target.detection.mean_s),
             span(target.detection.p90_s),
-            f"+ {span(target.spec.deadline_s)}",
+            f"+ {span(target.detection.hang_s)}",
             *(_percent(target.proves[name]) for name in SPANS_DAYS),
         )
     return table
@@ -210,7 +204,7 @@ def _target_json(target: TargetPlan) -> dict[str, Any]:
         "outage_seen": {
             "mean_s": _rounded(target.detection.mean_s),
             "p90_s": _rounded(target.detection.p90_s),
-            "hang_adds_s": spec.deadline_s,
+            "hang_adds_s": target.detection.hang_s,
         },
         "clean_proves": dict(target.proves),
         "claims": {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from monitor.core.health import HealthState
-from probes.model import Outcome, ProbeKind, ProbeReason, ProbeResult
+from probes.model import Effect, Outcome, ProbeKind, ProbeReason, ProbeResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +65,8 @@ def attempted(pace: Pace, start: float, end: float) -> Pace:
 def _told_for_free(pace: Pace, result: ProbeResult, state: HealthState) -> Pace:
     """Return *pace* after a free call: whether they fail, and what it says of a refusal."""
     at, is_refused = result.started_at, state.block is not None and state.block.retry_at is None
-    if result.outcome is Outcome.VOID:
-        return pace
+    if result.outcome is Outcome.VOID or (result.error and result.error.effect is Effect.WAIT):
+        return pace  # That free calls are too many says nothing of pictures, nor of the key.
     if result.outcome is not Outcome.GOOD:
         return replace(
             pace,

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from math import ceil, floor, log
 from typing import Final
 
 from monitor.core.availability import Z, floor_ratio, wilson
+from monitor.core.health import confirm_delay_s
 from monitor.core.quota import MINUTE_S, shortfalls
 from monitor.core.schedule import JITTER_SHARE
 from monitor.core.spec import Policy, ProviderSpec, TargetSpec
@@ -28,25 +28,46 @@ P95_CANARIES: Final = ceil(log(0.05) / log(0.95))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cap:
-    """A hard cap on the canaries of *targets* in a UTC day; *name* says whose, in words."""
+    """
+    A hard cap on the canaries of *targets* in a UTC day, or in a month of *days*.
+
+    *name* says whose it is, in words.
+    """
 
     name: str
     targets: frozenset[str]
-    usd_per_day: float
+    usd: float
+    days: int = 1
+
+    @property
+    def usd_per_day(self) -> float:
+        """What it leaves a day when it is spread evenly, as the daemon spreads it."""
+        return self.usd / self.days
+
+    @property
+    def words(self) -> str:
+        """The amount and the time it is for: ``$2.50 a day``."""
+        return f"{_dollars(self.usd)} a {'day' if self.days == 1 else 'month'}"
 
     def wanted(self, specs: Iterable[TargetSpec]) -> float:
         """Return the US dollars a day that those of *specs* under it want which it ever lets by."""
-        under = (s for s in specs if s.id in self.targets and s.price_usd <= self.usd_per_day)
+        under = (s for s in specs if s.id in self.targets and s.price_usd <= self.usd)
         # Rounded: 24 * 0.05 is 1.2000000000000002 in binary, and a cap of 1.20 does not bite there.
         return round(sum(s.price_usd * DAY_S / s.interval_s for s in under), 9)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detection:
-    """Seconds from the begin of a hard outage until the target counts as down."""
+    """
+    When a hard outage that begins at a random moment counts as down, in seconds from its begin.
+
+    Attributes:
+        hang_s: What a provider that answers nothing adds: the deadlines of the probes that fail.
+    """
 
     mean_s: float
     p90_s: float
+    hang_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,31 +186,45 @@ def plan(
     return Plan(targets=targets, warnings=warnings)
 
 
-def time_to_detect(
-    interval_s: float, down_after: int, jitter_share: float = JITTER_SHARE
-) -> Detection:
+def detection(spec: TargetSpec, policy: Policy) -> Detection:
     """
-    Return when a hard outage that begins at a random moment is known.
+    Return when an outage of *spec* is known: failed slots, and confirmations between them.
 
-    Every probe sent after its begin fails at once and names no retry time; a failure that hangs
-    adds the probe's deadline. Slot k fires at k + j * U(k), in slots, with U uniform in [0, 1)
-    and j the *jitter_share*, at most a half; down is the *down_after*-th fire after the begin.
+    A confirmation comes at the time it is due; the schedule sends it up to a tenth of its wait
+    later. A slot may come before it, so it is known no later than this says.
+    """
+    delays = [confirm_delay_s(run, policy) for run in range(1, policy.down_after)]
+    between = [delay_s for delay_s in delays if delay_s < spec.interval_s]
+    slots = time_to_detect(spec.interval_s, policy.down_after - len(between))
+    return Detection(
+        mean_s=slots.mean_s + sum(between),
+        p90_s=slots.p90_s + sum(between),
+        # Those of the slots run side by side with the time to the next one.
+        hang_s=spec.deadline_s * (1 + len(between)),
+    )
 
-    From a random moment, the begins of slots are uniform; so for two or more fires the delay is
-    (down_after - 1) + W + j * (V - U), with W, V and U uniform and independent: its mean is
-    down_after - 1/2. For one fire it is the residual life of a gap 1 + j * (V - U), whose mean is
+
+def time_to_detect(interval_s: float, slots: int, jitter_share: float = JITTER_SHARE) -> Detection:
+    """
+    Return when that many *slots* have failed since an outage began at a random moment.
+
+    Every probe sent after its begin fails at once and names no retry time. Slot k fires at k + j * U(k), in slots, with U uniform in [0, 1)
+    and j the *jitter_share*, at most a half; the delay is that of the n-th fire after the begin.
+
+    From a random moment, the begins of slots are uniform; so for n of two or more the delay is
+    n - 1 + W + j * (V - U), with W, V and U uniform and independent: its mean is n - 1/2. For one fire it is the residual life of a gap 1 + j * (V - U), whose mean is
     E[gap^2] / 2 = (1 + j^2 / 6) / 2 (Feller, "An Introduction to Probability Theory", vol. 2,
     XI.4). Past the jitter both have the same tail, so the 90 % points differ by whole slots.
     """
     assert interval_s > 0
-    assert down_after >= 1
+    assert slots >= 1
     assert 0 <= jitter_share <= 0.5
-    mean = (1 + jitter_share**2 / 6) / 2 if down_after == 1 else down_after - 0.5
+    mean = (1 + jitter_share**2 / 6) / 2 if slots == 1 else slots - 0.5
     low, high = 0.0, 1.0
     for _ in range(50):  # Halves a slot to the last bit of a float.
         middle = (low + high) / 2
         low, high = (middle, high) if _unseen(middle, jitter_share) > 0.1 else (low, middle)
-    return Detection(mean_s=mean * interval_s, p90_s=(down_after - 1 + high) * interval_s)
+    return Detection(mean_s=mean * interval_s, p90_s=(slots - 1 + high) * interval_s)
 
 
 def _unseen(slots: float, jitter_share: float) -> float:
@@ -224,7 +259,7 @@ def _target(
         canaries_per_day=planned,
         left_per_day=left_per_day,
         quota_share=None if quota is None else planned / quota,
-        detection=time_to_detect(spec.interval_s, policy.down_after),
+        detection=detection(spec, policy),
         proves={name: floor_ratio(wilson(n, n).lower) for name, n in clean.items()},
         proofs=tuple(_proofs(spec, left_per_day)),
     )
@@ -236,7 +271,7 @@ def _within_caps(spec: TargetSpec, specs: Iterable[TargetSpec], caps: Iterable[C
     for cap in caps:
         if spec.id not in cap.targets or spec.price_usd == 0:
             continue
-        if spec.price_usd > cap.usd_per_day:
+        if spec.price_usd > cap.usd:
             return 0.0
         if (wanted := cap.wanted(specs)) > cap.usd_per_day:
             # Fires of all are spread over the day alike.
@@ -287,18 +322,17 @@ def _proofs(spec: TargetSpec, left_per_day: float) -> Iterator[Proof]:
 
 def _cap_warnings(cap: Cap, specs: Sequence[TargetSpec]) -> Iterator[str]:
     for spec in specs:
-        if spec.id in cap.targets and spec.price_usd > cap.usd_per_day:
+        if spec.id in cap.targets and spec.price_usd > cap.usd:
             yield (
                 f"target {spec.id}: one canary costs {_dollars(spec.price_usd)}, the cap of "
-                f"{cap.name} is {_dollars(cap.usd_per_day)} a day; it is never probed."
+                f"{cap.name} is {cap.words}; it is never probed."
             )
     wanted = cap.wanted(specs)
     if wanted > cap.usd_per_day:
-        spent_at = datetime.fromtimestamp(cap.usd_per_day / wanted * DAY_S, UTC)
         yield (
-            f"{cap.name}: canaries for ${wanted:.2f} a day are planned, the cap is "
-            f"{_dollars(cap.usd_per_day)}. It is spent about {spent_at:%H:%M}Z; from then to "
-            "midnight UTC nothing paid is probed there and no outage is seen."
+            f"{cap.name}: canaries for ${wanted * cap.days:.2f} are planned, the cap is {cap.words}. "
+            f"It pays for {floor(cap.usd_per_day / wanted * 100)} % of their slots: targets in doubt "
+            "and the first of each pool come first, the others are seen later."
         )
 
 
@@ -330,7 +364,7 @@ def _forbidding(
     """Return which caps forbid *spec* to cost *usd_per_day* beside the others, in words."""
     others = [other for other in specs if other.id != spec.id]
     above = [
-        f"{cap.name} ({_dollars(cap.usd_per_day)} a day)"
+        f"{cap.name} ({cap.words})"
         for cap in caps
         if spec.id in cap.targets and cap.wanted(others) + usd_per_day > cap.usd_per_day
     ]

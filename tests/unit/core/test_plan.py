@@ -19,7 +19,7 @@ POLICY = Policy()
 
 def acme(usd_per_day, *targets):
     """A cap of the provider that the builders use."""
-    return Cap(name="provider acme", targets=frozenset(targets), usd_per_day=usd_per_day)
+    return Cap(name="provider acme", targets=frozenset(targets), usd=usd_per_day)
 
 
 def planned(*specs, caps=(), policy=POLICY, **quota):
@@ -85,8 +85,9 @@ def test_a_shared_cap_is_shared_by_what_each_wants_and_free_canaries_go_on():
     assert [72, 12, 144, 144] == [target.left_per_day for target in result.targets]
     assert (
         (
-            "provider acme: canaries for $6.72 a day are planned, the cap is $3.36. It is spent about "
-            "12:00Z; from then to midnight UTC nothing paid is probed there and no outage is seen."
+            "provider acme: canaries for $6.72 are planned, the cap is $3.36 a day. It pays for 50 % of "
+            "their slots: targets in doubt and the first of each pool come first, the others are seen "
+            "later."
         ),
     ) == result.warnings
 
@@ -306,12 +307,39 @@ def test_without_jitter_an_outage_is_seen_after_a_uniform_wait():
     assert (500.0, 900.0) == pytest.approx((detection.mean_s, detection.p90_s))
 
 
-def test_the_plan_takes_the_failures_that_mean_down_from_the_policy():
-    """Three strikes take a slot longer than two."""
-    two = planned(a_spec(interval_s=600)).targets[0].detection
-    three = planned(a_spec(interval_s=600), policy=Policy(down_after=3)).targets[0].detection
+def test_the_plan_takes_the_failures_that_mean_down_and_their_confirmations_from_the_policy():
+    """A first failed slot is confirmed after 30 s, and once more after a minute."""
+    spec = a_spec(interval_s=600, deadline_s=40)
+    one, two, three = (
+        planned(spec, policy=Policy(down_after=n)).targets[0].detection for n in (1, 2, 3)
+    )
+    first = time_to_detect(600, 1)
 
-    assert (600.0, 600.0) == pytest.approx((three.mean_s - two.mean_s, three.p90_s - two.p90_s))
+    assert (first.mean_s, first.p90_s, 40) == (one.mean_s, one.p90_s, one.hang_s)
+    assert (30, 30) == pytest.approx((two.mean_s - one.mean_s, two.p90_s - one.p90_s))
+    assert (90, 90) == pytest.approx((three.mean_s - one.mean_s, three.p90_s - one.p90_s))
+    assert (80, 120) == (two.hang_s, three.hang_s)
+
+
+def test_where_the_next_slot_comes_first_it_confirms():
+    """Confirmations that take longer than a slot are not waited for."""
+    slots = planned(a_spec(interval_s=20, deadline_s=5)).targets[0].detection
+    mixed = planned(a_spec(interval_s=50), policy=Policy(down_after=3)).targets[0].detection
+
+    assert time_to_detect(20, 2).mean_s == slots.mean_s
+    assert 5 == slots.hang_s
+    assert time_to_detect(50, 2).mean_s + 30 == mixed.mean_s
+
+
+def test_a_monthly_cap_is_spread_over_thirty_days():
+    """As the daemon spreads it: a thirtieth a day, and the warning speaks of the month."""
+    month = Cap(name="all probes", targets=frozenset({"alpha"}), usd=86.4, days=30)
+    result = planned(a_spec(price_usd=0.04, interval_s=600), caps=[month])
+
+    assert 72 == result.targets[0].left_per_day
+    assert result.warnings[0].startswith(
+        "all probes: canaries for $172.80 are planned, the cap is $86.40 a month. It pays for 50 %"
+    )
 
 
 @pytest.mark.parametrize(

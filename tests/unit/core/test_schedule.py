@@ -243,9 +243,10 @@ def test_free_calls_that_begin_to_fail_bring_one_canary_forward():
     assert [NOW + 300, NOW + 300, None, None, None, NOW + 850] == dues
 
 
-def test_trouble_of_our_own_in_a_free_call_says_nothing():
-    """Void is void."""
-    past = minutely(None).then(a_free_call(ErrorClass.MONITOR_FAULT, NOW + 300))
+@pytest.mark.parametrize("error", [ErrorClass.MONITOR_FAULT, ErrorClass.RATE_LIMITED])
+def test_a_free_call_that_says_nothing_of_the_provider_is_worth_no_canary(error):
+    """Void is void, and a limit on free calls is about them."""
+    past = minutely(None).then(a_free_call(error, NOW + 300))
 
     assert past.due() is None
 
