@@ -52,3 +52,13 @@ def test_the_caption_counts_free_calls_apart():
     assert "1 probes, $0.04 at list price; 2 free calls" in shown(
         a_result(cost_usd=0.04), call, call
     )
+
+
+def test_a_narrow_terminal_is_told_the_same_below_the_table():
+    """Reasons that have no column are lines, and none is lost."""
+    call = a_result(at=NOW + 5, kind=ProbeKind.LIVENESS, cost_usd=0.0)
+    text = shown(a_result(E.OVERLOADED), call, width=80)
+
+    assert "why here" not in text
+    assert "1 1 failure since" in text
+    assert "free calls are answered" in text
