@@ -160,7 +160,8 @@ class Send:
         json: Body, encoded as JSON; None sends no body.
         after_s: Pause before sending, in seconds.
         phase: Where the waiting time is booked: ``first_byte`` for the generation call,
-            ``queue`` for polls, ``download`` for result links.
+            ``queue`` for polls, ``download`` for result links, ``body`` for files of results that
+            ask for the key.
     """
 
     method: str

@@ -15,12 +15,15 @@ from typing import Any, Final
 import httpx
 
 from probes.driver import Driver
-from probes.model import Canary, Exchange, Format, Picture, ProbeResult, Target
+from probes.model import Canary, Exchange, Format, Phase, Picture, ProbeResult, Target
 from probes.sockets import Clock
 
 DEADLINE_S: Final = 5.0
 # Recorded bodies are decoded, so what described their encoding on the wire is no longer true.
 STALE_HEADERS: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+
+# A recording holds one reply, so what that reply points at is not in it.
+_FETCHES: Final = frozenset({Phase.DOWNLOAD, Phase.BODY})
 
 
 class _Recorded(httpx.AsyncByteStream):
@@ -95,7 +98,7 @@ class _Watched:
         try:
             step = next(inner)
             while True:
-                self.has_link = self.has_link or step.is_download
+                self.has_link = self.has_link or step.phase in _FETCHES
                 step = inner.send((yield step))
         except StopIteration as stop:
             picture: Picture = stop.value

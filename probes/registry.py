@@ -22,6 +22,7 @@ _BUILT_IN: Final = {
         "openai-images": "openai_images:OpenAIImages",
         "openai-chat": "openai_chat:OpenAIChat",
         "bfl": "bfl:Bfl",
+        "gemini-batch": "gemini_batch:GeminiBatch",
     }.items()
 }
 

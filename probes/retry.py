@@ -104,7 +104,8 @@ def parse_point(value: Any, received_at: float) -> float | None:
     return received_at + number
 
 
-def _http_date(text: str) -> float | None:
+def parse_http_date(text: str) -> float | None:
+    """Return the time of an HTTP date header, seconds since the Unix epoch; None when it is none."""
     try:
         return parsedate_to_datetime(text).timestamp()
     except (ValueError, TypeError, OverflowError):
@@ -114,7 +115,7 @@ def _http_date(text: str) -> float | None:
 def _header_hints(headers: Mapping[str, str], received_at: float) -> Iterator[float | None]:
     if (after := headers.get("retry-after")) is not None:
         seconds = parse_number(after)
-        date = _http_date(after) if seconds is None else received_at + seconds
+        date = parse_http_date(after) if seconds is None else received_at + seconds
         yield date if date is not None and date >= received_at else None
     if (millis := parse_number(headers.get("retry-after-ms"))) is not None:
         yield received_at + millis / 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from probes.classify import POLICY_WORDS, request_id
@@ -52,30 +53,18 @@ class Gemini:
 
     def exchange(self, target: Target, canary: Canary) -> Exchange:
         """Ask for the picture and return the last one that is not a thought."""
-        version = segment(str(target.options.get("api_version", "v1")))
-        url = f"{target.base_url}/{version}/models/{segment(target.model)}:generateContent"
+        url = f"{root(target)}/models/{segment(target.model)}:generateContent"
         reply = yield Send(
-            method="POST", url=url, headers=_auth(target), json=_body(target, canary)
+            method="POST", url=url, headers=credentials(target), json=request_body(target, canary)
         )
-        doc = answer(reply, target)
-        entries(doc, "candidates", reply)
-        encoded = _last_image(doc)
-        if encoded is None:
-            raise _without_image(doc, reply)
-        return Picture(
-            data=image_bytes(encoded, reply),
-            model_version=word(doc.get("modelVersion")),
-            finish_reason=word(dig(doc, "candidates", 0, "finishReason")),
-            request_id=request_id(reply),
-            server_s=server_seconds(reply),
-            limits=header_limits(reply, relay=target.relay),
-        )
+        picture = picture_in(answer(reply, target), reply)
+        limits = header_limits(reply, relay=target.relay)
+        return replace(picture, server_s=server_seconds(reply), limits=limits)
 
     def liveness(self, target: Target) -> FreeCall:
         """Count tokens, which reaches the model's own route, or make the free call configured."""
-        version = segment(str(target.options.get("api_version", "v1")))
-        models = f"{target.base_url}/{version}/models"
-        model, auth = f"{models}/{segment(target.model)}", _auth(target)
+        models = f"{root(target)}/models"
+        model, auth = f"{models}/{segment(target.model)}", credentials(target)
         default = "gateway_models" if target.relay else "count_tokens"
         match target.options.get("liveness", default):
             case "count_tokens":
@@ -102,13 +91,20 @@ def _count_tokens(target: Target, url: str, auth: dict[str, str]) -> FreeCall:
     return Alive(detail=f"{counted:g} tokens are counted", request_id=request_id(reply))
 
 
-def _auth(target: Target) -> dict[str, str]:
+def root(target: Target) -> str:
+    """Return the base URL with the version of the API."""
+    return f"{target.base_url}/{segment(str(target.options.get('api_version', 'v1')))}"
+
+
+def credentials(target: Target) -> dict[str, str]:
+    """Return the header with the key."""
     if target.options.get("auth") == "bearer":
         return {"authorization": f"Bearer {target.api_key}"}
     return {"x-goog-api-key": target.api_key}
 
 
-def _body(target: Target, canary: Canary) -> dict[str, Any]:
+def request_body(target: Target, canary: Canary) -> dict[str, Any]:
+    """Return the request for one picture."""
     image: dict[str, Any] = {"aspectRatio": aspect_ratio(target.size)}
     if size := target.options.get("image_size") or _image_size(target.size):
         image["imageSize"] = str(size)
@@ -116,6 +112,20 @@ def _body(target: Target, canary: Canary) -> dict[str, Any]:
         "contents": [{"role": "user", "parts": [{"text": canary.prompt}]}],
         "generationConfig": {"responseModalities": ["IMAGE"], "imageConfig": image},
     }
+
+
+def picture_in(doc: dict[str, Any], reply: Reply) -> Picture:
+    """Return the picture in the answer *doc*, which *reply* is or holds; raises Refused without."""
+    entries(doc, "candidates", reply)
+    encoded = _last_image(doc)
+    if encoded is None:
+        raise _without_image(doc, reply)
+    return Picture(
+        data=image_bytes(encoded, reply),
+        model_version=word(doc.get("modelVersion")),
+        finish_reason=word(dig(doc, "candidates", 0, "finishReason")),
+        request_id=request_id(reply) or word(doc.get("responseId")),
+    )
 
 
 def _image_size(size: tuple[int, int] | None) -> str | None:

@@ -38,6 +38,8 @@ class FaultKind(StrEnum):
     MODEL_GONE = "model_gone"
     BAD_REQUEST = "bad_request"
     EXPIRED = "expired"  # Result links are dead, batch jobs end expired; no effect elsewhere.
+    JOB_FAILED = "job_failed"  # Batch jobs end failed; no effect elsewhere.
+    ITEM_ERROR = "item_error"  # Batch jobs end well with a failed item; no effect elsewhere.
     SLOW = "slow"
     HANG = "hang"
     SLOW_DRIP = "slow_drip"

@@ -44,6 +44,7 @@ class Decision:
         retry_after_s: Real seconds until another try can succeed, for limits; else None.
         limit: The bound that was hit, for limits; else None.
         drip_s: Real seconds between two pieces of a dripping body.
+        slower: How many times slower a ``slow`` fault makes everything, a batch queue too.
     """
 
     ordinal: int = 0
@@ -52,6 +53,7 @@ class Decision:
     retry_after_s: float | None = None
     limit: int | None = None
     drip_s: float = 0.0
+    slower: float = 1.0
 
     @property
     def kind(self) -> FaultKind | None:
@@ -113,6 +115,7 @@ class Player:
             latency_s=latency / scale,
             fault=fault,
             drip_s=0.0 if fault is None else fault.drip_s / scale,
+            slower=slower,
         )
         if not paid:
             return decision

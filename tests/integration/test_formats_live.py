@@ -36,6 +36,7 @@ ROUTES = {
     "laozhang-chat": ("laozhang", "openai-chat", "/v1", "gemini-3-pro-image",
                       {"size": None, "relay": True}),
     "bfl": ("bfl", "bfl", "", "flux-2-klein-4b", {}),
+    "gemini-batch": ("gemini", "gemini-batch", "", "gemini-3.1-flash-image", {}),
 }  # fmt: skip
 
 # What breaks on the wire, and the one class it is reported as. A few vendors have no way to say
@@ -64,6 +65,14 @@ FAULTS = {
     K.WRONG_SIZE: E.BAD_IMAGE,
     K.BLACK: E.BAD_IMAGE,
     K.REPEAT: E.BAD_IMAGE,
+}
+
+
+# What can go wrong only in a batch queue.
+JOB_FAULTS = {
+    K.JOB_FAILED: E.SERVER_ERROR,
+    K.ITEM_ERROR: E.RATE_LIMITED,
+    K.EXPIRED: E.EXPIRED,
 }
 
 
@@ -224,6 +233,18 @@ async def test_shutdown_days_and_balances_come_over_the_wire(simulator):
     assert (10.0, 10.0) == (quota.balance_usd, native.balance_usd)
     assert (None, None) == (refused.error, refused.balance_usd)
     assert "the balance is not told: HTTP 401" in refused.detail
+
+
+@pytest.mark.parametrize("kind", JOB_FAULTS, ids=lambda kind: kind.value)
+async def test_what_becomes_of_a_job_is_what_is_reported(simulator, kind):
+    """A job that fails, expires, or ends well with a failed item in it."""
+    simulator.set_fault("gemini", Fault(kind=kind))
+    try:
+        result = await probe(simulator, "gemini-batch")
+    finally:
+        simulator.set_fault("gemini", None)
+
+    assert JOB_FAULTS[kind] is result.error, result.detail
 
 
 def test_every_format_has_its_twin_and_its_recorded_replies():

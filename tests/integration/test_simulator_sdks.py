@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Iterator
 
 import httpx
@@ -254,6 +255,62 @@ def test_an_expired_batch_job_has_no_pictures(simulator):
         job = finished(client, batch(client).name)
 
     assert types.JobState.JOB_STATE_EXPIRED is job.state
+
+
+def test_a_failed_batch_job_tells_why_only_on_the_wire(simulator):
+    """The client drops the error at the top of the operation, as it does at the vendor."""
+    simulator.set_fault("gemini", Fault(kind=K.JOB_FAILED))
+    with gemini(simulator) as client:
+        job = finished(client, batch(client).name)
+    raw = httpx.get(
+        f"{simulator.base('gemini')}/v1/{job.name}", headers={"x-goog-api-key": "k"}
+    ).json()
+
+    assert types.JobState.JOB_STATE_FAILED is job.state
+    assert job.error is None
+    assert {"code": 13, "message": "Internal error encountered."} == raw["error"]
+
+
+def test_a_batch_job_can_succeed_with_a_failed_item(simulator):
+    """The item carries a code of gRPC; inline and in a file alike, and nothing is billed."""
+    billed = simulator.app.world.meter("gemini").billed
+    simulator.set_fault("gemini", Fault(kind=K.ITEM_ERROR))
+    with gemini(simulator) as client:
+        job = finished(client, batch(client).name)
+        by_file = client.batches.create(model="gemini-3-pro-image", src="files/abc")
+        lines = client.files.download(file=finished(client, by_file.name).dest.file_name)
+
+    assert types.JobState.JOB_STATE_SUCCEEDED is job.state
+    (item,) = job.dest.inlined_responses
+    assert (8, None) == (item.error.code, item.response)
+    assert 8 == json.loads(lines)["error"]["code"]
+    assert billed == simulator.app.world.meter("gemini").billed
+
+
+def test_a_slow_batch_queue_keeps_its_jobs_waiting(simulator):
+    """The ``slow`` fault stretches the queue by its factor."""
+    simulator.set_fault("gemini", Fault(kind=K.SLOW, factor=100_000))
+    with gemini(simulator) as client:
+        created = batch(client)
+        states = [finished(client, created.name).state for _ in range(101)]
+
+    assert types.JobState.JOB_STATE_PENDING is states[0]
+    assert types.JobState.JOB_STATE_RUNNING is states[50]
+    assert types.JobState.JOB_STATE_SUCCEEDED is states[100]
+
+
+def test_a_picture_is_billed_when_its_job_ends_whoever_looks(simulator):
+    """Once, whether it is looked at, listed or deleted unseen; a cancelled job is not billed."""
+    meter = simulator.app.world.meter("gemini")
+    before = meter.billed
+    with gemini(simulator) as client:
+        unseen, cancelled = batch(client), batch(client)
+        client.batches.cancel(name=cancelled.name)
+        CLOCK.advance(1.0)
+        list(client.batches.list())
+        client.batches.delete(name=unseen.name)
+
+    assert before + 1 == meter.billed
 
 
 def test_a_gateway_speaks_googles_native_route_with_a_bearer_key(simulator):

@@ -55,6 +55,10 @@ TARGETS: dict[str, Target] = {
         id="b", provider="p", format="bfl", base_url="https://bfl.test", model="some-flux",
         api_key="key-5", poll_hosts=(".bfl.test",),
     ),
+    "gemini-batch": Target(
+        id="j", provider="p", format="gemini-batch", base_url="https://gemini.test",
+        model="some-image-model", api_key="key-6",
+    ),
 }  # fmt: skip
 
 Answerer = Callable[[Send], Reply]
@@ -123,8 +127,27 @@ def reply(
     return Reply(status=status, headers=lower, body=body, received_at=received_at, request=request)
 
 
+# A batch job as its creation shows it, and as it is when it has succeeded.
+JOB = {"name": "batches/job-1", "metadata": {"state": "BATCH_STATE_PENDING"}}
+ITEM = {
+    "response": {"candidates": [{"content": {"parts": [{"inlineData": {"data": PNG_BASE64}}]}}]}
+}
+JOB_DONE = {
+    "name": "batches/job-1",
+    "metadata": {"state": "BATCH_STATE_SUCCEEDED"},
+    "done": True,
+    "response": {"inlinedResponses": {"inlinedResponses": [ITEM]}},
+}
+
+
 def canned(send: Send) -> Reply:
     """Answer what comes before and after the reply under test as a healthy provider would."""
+    if send.url.endswith(":batchGenerateContent"):
+        return reply(200, JOB)
+    if "/batches/" in send.url:
+        return reply(200, JOB_DONE)
+    if ":download?" in send.url:
+        return reply(200, json.dumps(ITEM))
     if send.is_download:
         return reply(200, PNG, {"Content-Type": "image/png"})
     if send.method == "POST":
@@ -154,6 +177,7 @@ bytesBase64Encoded raiFilteredReason b64_json url task_id usage cost choices mes
 image_url delta finish_reason native_finish_reason id polling_url result sample duration
 retry_after modelVersion responseId title
 models name totalTokens shutdown_date credits quota
+operations metadata state done output response inlinedResponses responsesFile
 """
 _WORDS = st.sampled_from(_NAMES.split())
 _VALUES = st.sampled_from(

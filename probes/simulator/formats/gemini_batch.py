@@ -27,13 +27,21 @@ from probes.simulator.formats.gemini import (
 from probes.simulator.picture import paint
 from probes.simulator.player import FREE_CALL_S
 from probes.simulator.wire import json_reply
-from probes.simulator.world import Ask, Incoming, World
+from probes.simulator.world import EMPTY, Ask, Incoming, World
 
 JOBS_MAX: Final = 1_000
 ITEMS_MAX: Final = 100
 _PROTO: Final = "type.googleapis.com/google.ai.generativelanguage.v1main."
-_GRPC_CANCELLED: Final = 1
-_GRPC_DEADLINE_EXCEEDED: Final = 4
+# What a job that did not succeed tells at its top, with a code of gRPC.
+_ERRORS: Final[Mapping[str, dict[str, Any]]] = {
+    "CANCELLED": {"code": 1, "message": "Batch was cancelled."},
+    "EXPIRED": {"code": 4, "message": "Batch expired."},
+    "FAILED": {"code": 13, "message": "Internal error encountered."},
+}
+_ITEM_ERROR: Final = {
+    "code": 8, "message": "Resource has been exhausted (e.g. check quota).", "details": [],
+}  # fmt: skip
+_ENDS: Final = {FaultKind.EXPIRED: "EXPIRED", FaultKind.JOB_FAILED: "FAILED"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,6 +58,7 @@ class Job:
     lasts_s: float
     cancelled_at: float | None = None
     results: list[dict[str, Any]] = field(default_factory=list)
+    is_billed: bool = False
 
 
 class GeminiBatch:
@@ -108,7 +117,7 @@ class GeminiBatch:
             by_file="fileName" in config,
             created=self.world.clock.wall(),
             at=self.world.clock.monotonic(),
-            lasts_s=self.world.plan.account(ask.account).batch_s / scale,
+            lasts_s=self.world.plan.account(ask.account).batch_s * ask.decision.slower / scale,
         )
         self.jobs[name] = job
         while len(self.jobs) > JOBS_MAX:
@@ -117,12 +126,13 @@ class GeminiBatch:
 
     async def get(self, incoming: Incoming) -> Response:
         """Show a job."""
-        job = self.jobs.get(f"batches/{incoming.params['id']}")
+        job = self._job(incoming.params["id"])
         answer = _not_found() if job is None else json_reply(await self._operation(job))
         return await self.world.free(bare_ask(incoming), self.gemini, answer)
 
     async def list_jobs(self, incoming: Incoming) -> Response:
         """List the jobs, newest first, in pages."""
+        self._bill()
         listed, token = page([*reversed(self.jobs.values())], incoming.query)
         operations = [await self._operation(job) for job in listed]
         answer = json_reply({"operations": operations, **token})
@@ -130,7 +140,7 @@ class GeminiBatch:
 
     async def cancel(self, incoming: Incoming) -> Response:
         """Cancel a job that is not done; a done one stays as it is."""
-        job = self.jobs.get(f"batches/{incoming.params['id']}")
+        job = self._job(incoming.params["id"])
         if job is not None and self._state(job) in {"PENDING", "RUNNING"}:
             job.cancelled_at = self.world.clock.monotonic()
         answer = _not_found() if job is None else json_reply({})
@@ -138,26 +148,42 @@ class GeminiBatch:
 
     async def delete(self, incoming: Incoming) -> Response:
         """Forget a job."""
-        job = self.jobs.pop(f"batches/{incoming.params['id']}", None)
+        job = self._job(incoming.params["id"])
+        if job is not None:
+            del self.jobs[job.name]
         answer = _not_found() if job is None else json_reply({})
         return await self.world.free(bare_ask(incoming), self.gemini, answer)
 
     async def download(self, incoming: Incoming) -> Response:
         """Send the results of a job that was created from a file, one JSON object a line."""
-        job = self.jobs.get(f"batches/{incoming.params['id'].removeprefix('batch-')}")
+        job = self._job(incoming.params["id"].removeprefix("batch-"))
         if job is None or not job.by_file or self._state(job) != "SUCCEEDED":
             return await self.world.free(bare_ask(incoming), self.gemini, _not_found())
         lines = [
             json.dumps(
                 {
                     "key": _mapping(result["metadata"]).get("key"),
-                    "response": result["response"],
+                    **{part: result[part] for part in ("response", "error") if part in result},
                 }
             )
             for result in await self._results(job)
         ]
         answer = Response("\n".join([*lines, ""]), media_type="application/octet-stream")
         return await self.world.free(bare_ask(incoming), self.gemini, answer)
+
+    def _job(self, job_id: str) -> Job | None:
+        self._bill()
+        return self.jobs.get(f"batches/{job_id}")
+
+    def _bill(self) -> None:
+        """Charge the pictures of jobs that have ended since the last call; nobody need look."""
+        for job in self.jobs.values():
+            kind = job.ask.decision.kind
+            is_drawn = kind not in EMPTY and kind is not FaultKind.ITEM_ERROR
+            if self._state(job) == "SUCCEEDED" and is_drawn and not job.is_billed:
+                job.is_billed = True
+                for _ in job.items:
+                    self.world.bill(job.ask.account, job.ask.model)
 
     def _state(self, job: Job) -> str:
         """Return the state without its prefix, from the clock alone."""
@@ -166,14 +192,18 @@ class GeminiBatch:
         age = self.world.clock.monotonic() - job.at
         if age < job.lasts_s:
             return "PENDING" if age < job.lasts_s / 4 else "RUNNING"
-        return "EXPIRED" if job.ask.decision.kind is FaultKind.EXPIRED else "SUCCEEDED"
+        kind = job.ask.decision.kind
+        return "SUCCEEDED" if kind is None else _ENDS.get(kind, "SUCCEEDED")
 
     async def _operation(self, job: Job) -> dict[str, Any]:
         """Return the job as Google shows it."""
         state, age = self._state(job), self.world.clock.monotonic() - job.at
         done = state not in {"PENDING", "RUNNING"}
         count = str(len(job.items))
-        field_name = "successfulRequestCount" if state == "SUCCEEDED" else "pendingRequestCount"
+        field_name = "pendingRequestCount"
+        if state == "SUCCEEDED":
+            has_failed = job.ask.decision.kind is FaultKind.ITEM_ERROR
+            field_name = "failedRequestCount" if has_failed else "successfulRequestCount"
         metadata: dict[str, Any] = {
             "@type": f"{_PROTO}GenerateContentBatch",
             "name": job.name,
@@ -193,10 +223,8 @@ class GeminiBatch:
             output = await self._output(job)
             metadata["output"] = output
             operation["response"] = {"@type": f"{_PROTO}GenerateContentBatchOutput", **output}
-        elif state == "CANCELLED":
-            operation["error"] = {"code": _GRPC_CANCELLED, "message": "Batch was cancelled."}
-        elif state == "EXPIRED":
-            operation["error"] = {"code": _GRPC_DEADLINE_EXCEEDED, "message": "Batch expired."}
+        elif done:
+            operation["error"] = _ERRORS[state]
         return operation
 
     async def _output(self, job: Job) -> dict[str, Any]:
@@ -211,16 +239,16 @@ class GeminiBatch:
         results = []
         for at, (metadata, ask) in enumerate(job.items):
             kind = ask.decision.kind
+            if kind is FaultKind.ITEM_ERROR:
+                results.append({"metadata": metadata, "error": _ITEM_ERROR})
+                continue
             body = None if kind is None else empty_answer(ask, kind)
             if body is None:
                 order = self.world.order(ask)
                 order = replace(order, seed=f"{order.seed}/{at}")
                 body = picture_answer(ask, order, await asyncio.to_thread(paint, order))
             results.append({"metadata": metadata, "response": body})
-        if not job.results:  # Else another caller drew them while we did.
-            job.results = results
-            for _ in job.items:
-                self.world.bill(job.ask.account, job.ask.model)
+        job.results = job.results or results  # Another caller may have drawn them while we did.
         return job.results
 
 

@@ -15,9 +15,14 @@ FORMAT_OF = {
     "gemini": "gemini", "imagen": "imagen", "openai": "openai-images", "chat": "openai-chat",
     "bfl": "bfl",
 }  # fmt: skip
-OTHER_FORMATS = ("gemini_batch_", "gemini_interactions_")
+OTHER_FORMATS = ("gemini_interactions_",)
 NO_REPLY = {"openai_err_connection_refused"}  # Nobody answered: the driver's test.
 DESTROYED = {"gemini_gzip_response"}  # Compressed bytes were stored as text.
+
+
+def format_of(name):
+    """Return the wire format that a recording is of."""
+    return "gemini-batch" if name.startswith("gemini_batch_") else FORMAT_OF[name.split("_")[0]]
 
 
 def recorded(shared, name):
@@ -42,7 +47,7 @@ def replayed(name, recording):
     """Play a recorded reply; links behind it hold a picture."""
     response = recording["response"]
     answered = reply(response["status"], response["body"], response["headers"])
-    target = TARGETS[FORMAT_OF[name.split("_")[0]]]
+    target = TARGETS[format_of(name)]
     return play(target, lambda send: canned(send) if send.is_download else answered)
 
 
@@ -58,6 +63,30 @@ def test_every_labelled_reply_gets_its_class(shared):
 
     assert {name: {labels[name]} for name in outcomes} == outcomes
     assert len(outcomes) >= 80
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("gemini_batch_get_succeeded_file", "good"),
+        ("gemini_batch_get_succeeded_item_error", "rate_limited"),
+        ("gemini_batch_get_failed", "server_error"),
+        ("gemini_batch_get_cancelled", "server_error"),
+        ("gemini_batch_get_404", "server_error"),
+    ],
+)
+def test_a_recorded_look_at_a_job_tells_what_became_of_it(shared, name, expected):
+    """Recordings without a label: a file, a code of gRPC, errors that official clients drop."""
+    lines = recorded(shared, "gemini_batch_download_results_file")[0]["response"]["body"]
+    for one in recorded(shared, name):
+        response = one["response"]
+        answered = reply(response["status"], response["body"], response["headers"])
+        played = play(
+            TARGETS["gemini-batch"],
+            lambda send, one=answered: reply(200, lines) if ":download?" in send.url else one,
+        )
+
+        assert expected == played.outcome, played.verdict
 
 
 @pytest.mark.parametrize("name", sorted(DESTROYED))
@@ -89,6 +118,7 @@ OK_OPTIONS = {
         "gemini_generate_image_ok_async",
         "gemini_generate_image_size_1k",
         "gemini_generate_image_thinking_ok",
+        "gemini_batch_create",
         "imagen_mldev_generate_images",
         "openai_images_gpt_ok",
         "openai_images_gpt_ok_async_1024x768",
@@ -117,8 +147,8 @@ def test_a_request_equals_the_recorded_one(shared, name):
 def target_of(name, request):
     """Return the target whose canary the recorded request is."""
     body, path, headers = request["body"], request["path"], request["headers"]
-    target = TARGETS[FORMAT_OF[name.split("_")[0]]]
-    if target.format in {"gemini", "imagen"}:
+    target = TARGETS[format_of(name)]
+    if target.format in {"gemini", "gemini-batch", "imagen"}:
         version, _, rest = path.strip("/").split("/")
         options = {"api_version": version} | OK_OPTIONS.get(name, {})
         model, key = rest.rpartition(":")[0], headers["x-goog-api-key"]
@@ -142,6 +172,9 @@ def canary_of(body):
         lambda: body["messages"][0]["content"],
         lambda: body["instances"][0]["prompt"],
         lambda: body["contents"][0]["parts"][0]["text"],
+        lambda: body["batch"]["inputConfig"]["requests"]["requests"][0]["request"]["contents"][0][
+            "parts"
+        ][0]["text"],
     )
     for place in places:
         try:

@@ -9,7 +9,7 @@ import pytest
 
 from probes.registry import FormatError, formats, load
 
-BUILT_IN = ("gemini", "imagen", "openai-images", "openai-chat", "bfl")
+BUILT_IN = ("gemini", "imagen", "openai-images", "openai-chat", "bfl", "gemini-batch")
 
 
 SOUND = """
