@@ -18,6 +18,7 @@ from typing import Final
 
 import httpx
 
+from probes.batch import BatchJob
 from probes.downloads import (
     REDIRECTS_MAX,
     check_address,
@@ -63,6 +64,8 @@ SENDS_MAX: Final = 2000
 INLINE_BYTES_MAX: Final = 64 * 1024
 # A front end answers a free call at once; one that takes longer is in trouble.
 FREE_CALL_S_MAX: Final = 15.0
+# A look at a finished job carries its picture, twice: such answers were seen to take a minute.
+BATCH_CALL_S_MAX: Final = 120.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -145,7 +148,8 @@ class Driver:
             await self._verify(run, canary, picture)
 
         label = Label(probe_id=probe_id, kind=kind, reason=reason, slot_s=slot_s)
-        return await self._attempt(target, draw, label)
+        result, _ = await self._attempt(target, draw, label)
+        return result
 
     async def liveness(
         self,
@@ -167,12 +171,47 @@ class Driver:
 
         label = Label(probe_id=probe_id, kind=ProbeKind.LIVENESS, reason=reason, slot_s=slot_s)
         within = replace(target, deadline_s=min(target.deadline_s, FREE_CALL_S_MAX))
-        return await self._attempt(within, call, label)
+        result, _ = await self._attempt(within, call, label)
+        return result
+
+    async def call(
+        self,
+        target: Target,
+        fmt: Format,
+        make: Callable[[], Generator[Send, Reply, Found]],
+        wanted: type[Found],
+        label: Label,
+        *,
+        canary: Canary | None = None,
+    ) -> tuple[ProbeResult, Found | None]:
+        """
+        Make one short call of a batch queue; return what came of it, and what it found.
+
+        Nothing is found when the call failed, and the result says why. What is found of a job that
+        is over is in the result too: its verdict, or whether its picture is that of *canary*. The
+        deadline is the target's, at most 120 s.
+        """
+
+        async def call(run: _Wired) -> None:
+            run.found = found = await self._play(run, fmt, make, wanted)
+            if isinstance(found, BatchJob) and found.verdict is not None:
+                raise Refused(found.verdict)
+            if isinstance(found, BatchJob) and found.picture is not None:
+                assert canary is not None, "a picture is checked"
+                await self._verify(run, canary, found.picture)
+
+        within = replace(target, deadline_s=min(target.deadline_s, BATCH_CALL_S_MAX))
+        result, found = await self._attempt(within, call, label)
+        return result, found if isinstance(found, wanted) else None
 
     async def _attempt(
         self, target: Target, work: Callable[[_Wired], Awaitable[None]], label: Label
-    ) -> ProbeResult:
-        """Do *work*, which raises Refused or fills its run, and return the result under *label*."""
+    ) -> tuple[ProbeResult, object]:
+        """
+        Do *work*, which raises Refused or fills its run.
+
+        Return the result under *label* and what was found.
+        """
         started_at, started = self._clock.wall(), self._clock.monotonic()
         timeline = Timeline(self._clock)
         verdict: Verdict | None = None
@@ -190,7 +229,8 @@ class Driver:
             timeline.leave()
             timeline_now.reset(token)
         ended = self._clock.monotonic()
-        return result_of(run, verdict, label, started_at=started_at, started=started, ended=ended)
+        result = result_of(run, verdict, label, started_at=started_at, started=started, ended=ended)
+        return result, run.found
 
     async def _start(self, target: Target, timeline: Timeline, stack: AsyncExitStack) -> _Wired:
         """Return a run with its clients, closed with *stack* unless they are shared."""

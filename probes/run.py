@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from probes.batch import BatchJob
 from probes.model import (
     Alive,
     ErrorClass,
@@ -47,7 +48,8 @@ class Run:
         status: Of the latest request; None while it is unanswered.
         is_accepted: Something was answered 2xx: the work may be billed.
         last_byte_at: Monotonic time.
-        found: What the wire format ended with; None when it refused.
+        found: What the wire format ended with: a picture, a sign of life, a job or what was asked
+            of one; None when it refused.
     """
 
     target: Target
@@ -57,7 +59,7 @@ class Run:
     http_version: str | None = None
     is_accepted: bool = False
     last_byte_at: float | None = None
-    found: Picture | Alive | None = None
+    found: object = None
     facts: ImageFacts | None = None
 
 
@@ -72,7 +74,7 @@ def result_of(
 ) -> ProbeResult:
     """Put together what was told; *verdict* is None when all is well."""
     told = verdict or Verdict(error=ErrorClass.MONITOR_FAULT)  # Its class is unread when good.
-    picture = run.found if isinstance(run.found, Picture) else Picture(data=b"")
+    picture = _picture(run) or Picture(data=b"")
     alive = run.found if isinstance(run.found, Alive) else Alive()
     timeline = run.timeline
     # Transports without trace events (replays) have no first byte; the start stands in for it.
@@ -115,6 +117,11 @@ def _cut(text: str | None, chars: int = DETAIL_CHARS) -> str | None:
     return text[:chars] if text else None
 
 
+def _picture(run: Run) -> Picture | None:
+    found = run.found.picture if isinstance(run.found, BatchJob) else run.found
+    return found if isinstance(found, Picture) else None
+
+
 def _cost(run: Run, kind: ProbeKind, verdict: Verdict | None) -> float:
     """
     Return what to book, in USD: the amount told, else the list price if it may be billed.
@@ -124,7 +131,7 @@ def _cost(run: Run, kind: ProbeKind, verdict: Verdict | None) -> float:
     """
     if kind is ProbeKind.LIVENESS:
         return 0.0
-    teller = run.found if isinstance(run.found, Picture) else verdict
+    teller = _picture(run) or verdict
     if teller is not None and teller.cost_usd is not None:
         return teller.cost_usd
     is_unanswered = run.timeline.first_sent_at is not None and (

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Final, TypeVar
 
+from probes.batch import BatchJob
 from probes.model import Alive, ErrorClass, Format, Picture, Refused, Reply, Send, Verdict
 
-Found = TypeVar("Found", Picture, Alive)
-_ENDS: Final[Mapping[type, str]] = {Picture: "a picture", Alive: "a sign of life"}
+Found = TypeVar("Found")
+_ENDS: Final[Mapping[type, str]] = {
+    Picture: "a picture", Alive: "a sign of life", BatchJob: "a job", tuple: "jobs", bool: "a word",
+}  # fmt: skip
 
 
 def begin(
@@ -42,14 +45,15 @@ def advance(
     except Exception as error:
         # Its message may quote the reply or the key, so only the type is kept.
         raise _fault(fmt, type(error).__name__) from error
-    if isinstance(step, Send | wanted) and _is_sound(step):
+    if isinstance(step, (Send, wanted)) and _is_sound(step):
         return step
     raise _fault(fmt, f"neither a send nor {_ENDS[wanted]} but {type(step).__name__}")
 
 
 def _is_sound(step: Any) -> bool:
     """Whether a picture, which a plug-in may have filled with anything, holds bytes."""
-    return not isinstance(step, Picture) or isinstance(step.data, bytes)
+    picture = step.picture if isinstance(step, BatchJob) else step
+    return not isinstance(picture, Picture) or isinstance(picture.data, bytes)
 
 
 def _fault(fmt: Format, what: str) -> Refused:
