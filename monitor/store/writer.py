@@ -2,23 +2,24 @@
 The only writer: a bounded queue, and a thread that commits it in batches.
 
 Callers that hand over rows never wait and never see an error. While the disk refuses, rows stay in
-the queue and are tried again; what cannot be kept is counted, never lost in silence. Money is
-reserved before all rows, once: who asks is told at once when that fails, and sends nothing.
+the queue and are tried again; what cannot be kept is counted, never lost in silence. Money and the
+steps of batch jobs are written before all rows, once: who asks waits, is told when that fails, and
+sends nothing.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, insert
+from sqlalchemy import Connection, Engine, insert
 from sqlalchemy.exc import DatabaseError, InternalError, OperationalError, SQLAlchemyError
 from sqlmodel import SQLModel
 
@@ -26,15 +27,10 @@ from monitor.clock import Clock, SystemClock
 from monitor.core.snapshot import GapReason, Order
 from monitor.core.spend import Claim, Decision
 from monitor.errors import StoreError
-from monitor.limits import (
-    BUSY_TIMEOUT_MS,
-    DRAIN_S,
-    WRITE_BATCH_MAX,
-    WRITE_BATCH_S,
-    WRITE_QUEUE_MAX,
-)
+from monitor.limits import DRAIN_S, WRITE_BATCH_MAX, WRITE_BATCH_S, WRITE_QUEUE_MAX
 from monitor.store.ledger import reserve, settle
 from monitor.store.migrations import migrate, schema_version
+from monitor.store.opening import check, open_for_writing
 from monitor.store.tables import (
     GapRow,
     MetaRow,
@@ -53,7 +49,8 @@ _RETRY_S_MAX: Final = 10.0
 # The disk or another process is to blame, so trying again helps; any other error is the row's.
 _DISK: Final = (OperationalError, InternalError, OSError)
 _Item = tuple[type[SQLModel], dict[str, Any]]
-_Asked = tuple[Claim, Future[Decision]]
+_Asked = tuple[Callable[[Connection], Any], Future[Any]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,13 +127,13 @@ class Writer:
         assert self._thread is None, "a writer starts once"
         if not self._path.parent.is_dir():
             raise StoreError(f"there is no folder {self._path.parent}; make it")
-        engine = self._open()
+        engine = open_for_writing(self._path, self._pragmas)
         try:
             with engine.connect() as connection:
                 # First: nothing is changed in a file that is not ours.
                 version = schema_version(connection, self._path)
             with engine.connect() as connection:
-                self._check(connection)
+                check(connection, self._path)
             migrate(engine, version)
             if facts:
                 rows = [{"key": key, "value": value} for key, value in facts.items()]
@@ -156,15 +153,23 @@ class Writer:
         """
         Ask for money and return at once; a decision that is there is committed.
 
-        The future raises StoreError when the store cannot be written. One that is cancelled before
-        its turn books nothing; a decision that nobody waits for stays booked.
+        The future is that of :meth:`ask`; a decision that nobody waits for stays booked.
         """
-        future: Future[Decision] = Future()
+        return self.ask(partial(reserve, claim=claim))
+
+    def ask(self, work: Callable[[Connection], T]) -> Future[T]:
+        """
+        Have *work* done in the next transaction, before all rows, and return at once.
+
+        What the future gives is committed. It raises StoreError when the store cannot be written;
+        nothing is tried twice. A future that is cancelled before its turn changes nothing.
+        """
+        future: Future[T] = Future()
         with self._changed:
             if self._thread is None or self._is_closing:
                 future.set_exception(StoreError(f"{self._path} is closed"))
             else:
-                self._asked.append((claim, future))
+                self._asked.append((work, future))
                 self._changed.notify_all()
         return future
 
@@ -227,52 +232,6 @@ class Writer:
                 self._changed.notify_all()
             return True
 
-    def _open(self) -> Engine:
-        engine = create_engine(
-            "sqlite://",
-            creator=lambda: sqlite3.connect(
-                self._path,
-                timeout=BUSY_TIMEOUT_MS / 1000,
-                isolation_level=None,  # The driver opens no transactions of its own.
-                check_same_thread=False,  # Made by the caller of start, used by the thread.
-            ),
-            poolclass=QueuePool,
-            pool_size=1,
-            max_overflow=0,
-        )
-
-        @event.listens_for(engine, "connect")
-        def prepare(connection: Any, _record: object) -> None:
-            for statement in ("PRAGMA synchronous=NORMAL", *self._pragmas):
-                connection.execute(statement)
-
-        @event.listens_for(engine, "begin")
-        def begin(connection: Connection) -> None:
-            # A deferred transaction that turns to writing fails at once, whatever busy_timeout
-            # says; this one waits for its turn.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-        return engine
-
-    def _check(self, connection: Connection) -> None:
-        raw = connection.connection.driver_connection
-        assert raw is not None
-        # On the driver's connection: none of these may run inside a transaction.
-        try:
-            (sound,) = raw.execute("PRAGMA quick_check(1)").fetchone()
-            (mode,) = raw.execute("PRAGMA journal_mode=WAL").fetchone()
-        except sqlite3.DatabaseError as error:
-            raise StoreError(f"cannot use {self._path}: {error}") from error
-        if sound != "ok":
-            raise StoreError(
-                f"{self._path} is damaged ({sound}); restore a backup, or move it away to start anew"
-            )
-        if mode != "wal":
-            raise StoreError(
-                f"{self._path} cannot have a write-ahead log (journal mode {mode!r}); "
-                "put it on a local disk"
-            )
-
     def _run(self) -> None:
         assert self._engine is not None
         wait_s = _RETRY_S_MIN
@@ -297,7 +256,7 @@ class Writer:
 
     def _next_work(self) -> tuple[list[_Asked], list[_Item]]:
         """
-        Return who asks for money, and the oldest rows if they are due, left in the queue.
+        Return who asks and waits, and the oldest rows if they are due, left in the queue.
 
         Neither when there is nothing left to do.
         """
@@ -314,12 +273,12 @@ class Writer:
             return asked, batch
 
     def _answer(self, asked: Sequence[_Asked]) -> None:
-        """Decide all who still wait in one transaction; tell them once it is committed."""
+        """Do all that is still waited for in one transaction; tell them once it is committed."""
         assert self._engine is not None
         waiting = [one for one in asked if one[1].set_running_or_notify_cancel()]
         try:
             with self._engine.begin() as connection:
-                decisions = [reserve(connection, claim) for claim, _ in waiting]
+                answers = [work(connection) for work, _ in waiting]
         except Exception as error:  # noqa: BLE001 - the loop must live; those who asked are told
             self._note_failure(error, rows=len(waiting))
             self._engine.dispose()
@@ -329,8 +288,8 @@ class Writer:
             with self._changed:
                 self._last_commit_at = self._clock.wall()
                 self._is_failing = False
-            for (_, future), decision in zip(waiting, decisions, strict=True):
-                future.set_result(decision)
+            for (_, future), answer in zip(waiting, answers, strict=True):
+                future.set_result(answer)
 
     def _is_due(self) -> bool:
         is_full = len(self._queue) >= self._batch_max

@@ -1,0 +1,62 @@
+"""How the writer opens the file: one connection, immediate transactions, a write-ahead log."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+
+from monitor.errors import StoreError
+from monitor.limits import BUSY_TIMEOUT_MS
+
+
+def open_for_writing(path: Path, pragmas: Sequence[str]) -> Engine:
+    """Return an engine of one connection to the file at *path*, with further *pragmas*."""
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(
+            path,
+            timeout=BUSY_TIMEOUT_MS / 1000,
+            isolation_level=None,  # The driver opens no transactions of its own.
+            check_same_thread=False,  # Made by the caller of start, used by the thread.
+        ),
+        poolclass=QueuePool,
+        pool_size=1,
+        max_overflow=0,
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        for statement in ("PRAGMA synchronous=NORMAL", *pragmas):
+            connection.execute(statement)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A deferred transaction that turns to writing fails at once, whatever busy_timeout
+        # says; this one waits for its turn.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def check(connection: Connection, path: Path) -> None:
+    """Raise StoreError unless the file is whole and can have a write-ahead log."""
+    raw = connection.connection.driver_connection
+    assert raw is not None
+    # On the driver's connection: none of these may run inside a transaction.
+    try:
+        (sound,) = raw.execute("PRAGMA quick_check(1)").fetchone()
+        (mode,) = raw.execute("PRAGMA journal_mode=WAL").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise StoreError(f"cannot use {path}: {error}") from error
+    if sound != "ok":
+        raise StoreError(
+            f"{path} is damaged ({sound}); restore a backup, or move it away to start anew"
+        )
+    if mode != "wal":
+        raise StoreError(
+            f"{path} cannot have a write-ahead log (journal mode {mode!r}); put it on a local disk"
+        )
