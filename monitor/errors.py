@@ -4,6 +4,7 @@ The monitor's own errors: wrong input and a store that cannot be used.
     MonitorError
     +-- ConfigError    everything that is wrong with a configuration, at once
     +-- StoreError     the database file cannot be used
+        +-- StoreHeldError    a running daemon has it
 
 A provider's failure is a value (``ProbeResult``), never one of these.
 """
@@ -42,3 +43,7 @@ class ConfigError(MonitorError):
 
 class StoreError(MonitorError):
     """A database file that cannot be used."""
+
+
+class StoreHeldError(StoreError):
+    """A database file that a running daemon has."""

@@ -165,6 +165,20 @@ class Caps:
             *_caps(Scope.GLOBAL, "", self.overall),
         )
 
+    def claim(
+        self, probe_id: str, spec: TargetSpec, at: float, quotas: tuple[Quota, ...] = ()
+    ) -> Claim:
+        """Return the claim of a probe that starts at wall time *at*, at its worst-case price."""
+        return Claim(
+            probe_id=probe_id,
+            target_id=spec.id,
+            provider=spec.provider,
+            micros=micros(spec.price_usd),
+            at=at,
+            caps=self.of(spec.id),
+            quotas=quotas,
+        )
+
     def all(self) -> tuple[Cap, ...]:
         """Return every cap, the widest first."""
         return (

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from monitor.errors import StoreError
+from monitor.errors import StoreError, StoreHeldError
 
 
 class StoreLock:
@@ -38,7 +38,7 @@ class StoreLock:
         except BlockingIOError as error:
             holder = os.read(file, 32).decode(errors="replace").strip() or "unknown"
             os.close(file)
-            raise StoreError(
+            raise StoreHeldError(
                 f"another imgmon (pid {holder}) uses {self._store_path}; "
                 "stop it or set another [store] path"
             ) from error

@@ -19,13 +19,16 @@ from sqlalchemy import select as sql_select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, select
 
+from monitor.core.batch import Job, Stage
 from monitor.core.quota import DAY_S_MAX
 from monitor.core.snapshot import GapReason, Order, ProbeCount, Totals
 from monitor.core.spec import PoolSpec, Profile
 from monitor.core.spend import Booked, Period, period_start
 from monitor.errors import StoreError
 from monitor.limits import BUSY_TIMEOUT_MS
+from monitor.store.batches import job_of
 from monitor.store.tables import (
+    BatchJobRow,
     GapRow,
     MetaRow,
     OrderChangeRow,
@@ -131,6 +134,21 @@ class Reader:
                 ).one()
                 for (provider, period), start in since.items()
             }
+
+    def batch_jobs(self) -> tuple[Job, ...]:
+        """Return the batch jobs that are not closed, oldest first."""
+        query = select(BatchJobRow).where(BatchJobRow.stage != Stage.CLOSED.value)
+        with self._session() as session:
+            rows = session.exec(query.order_by(col(BatchJobRow.created_at)))
+            return tuple(map(job_of, rows))
+
+    def has_batch_job(self, target_id: str, slot: int) -> bool:
+        """Whether that slot of a target has had its batch job, whatever became of it."""
+        query = select(BatchJobRow.probe_id).where(
+            BatchJobRow.target_id == target_id, BatchJobRow.slot == slot
+        )
+        with self._session() as session:
+            return session.exec(query).first() is not None
 
     def last_reservations(self) -> dict[str, float]:
         """Return the wall time of each target's newest reservation, settled or not."""

@@ -126,6 +126,40 @@ class CapMarkRow(SQLModel, table=True):
     mark: str = Field(primary_key=True)
 
 
+class BatchJobRow(SQLModel, table=True):
+    """One batch job: what :class:`monitor.core.batch.Job` says of it. There is one a slot."""
+
+    __tablename__ = "batch_jobs"
+    __table_args__ = (
+        Index("batch_jobs_by_slot", "target_id", "slot", unique=True),
+        Index("batch_jobs_by_stage", "stage"),
+    )
+
+    probe_id: str = Field(primary_key=True)
+    target_id: str
+    provider: str
+    vantage: str
+    slot: int
+    slot_s: float
+    prompt: str
+    colour: str | None
+    created_at: float
+    deadline_at: float
+    poll_s: float
+    price_usd: float
+    next_at: float
+    called_at: float
+    name: str | None
+    stage: str
+    state: str | None
+    phases: str  # JSON object: phase to seconds.
+    left_queue_at: float | None
+    polls: int
+    doubt: str | None  # JSON of a probe's result.
+    cancel_requested_at: float | None
+    delete_tries: int
+
+
 class MetaRow(SQLModel, table=True):
     """A fact about the file itself."""
 

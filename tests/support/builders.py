@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from monitor.core.batch import Job
 from monitor.core.health import HealthState, fold
 from monitor.core.snapshot import Health, State, TargetView
 from monitor.core.spec import Objective, Policy, PoolSpec, Profile, TargetSpec
@@ -99,3 +100,24 @@ def folded(
     for minute, error in enumerate(errors):
         state = fold(state, a_result(error, start + 60.0 * minute), policy or Policy())
     return state
+
+
+def a_job(**changes: Any) -> Job:
+    """A batch job created a moment ago that has a day and a name."""
+    fields: dict[str, Any] = {
+        "probe_id": "p-1",
+        "target_id": "alpha",
+        "provider": "acme",
+        "slot": 7,
+        "slot_s": 21_600.0,
+        "prompt": "A plain red square.",
+        "colour": "red",
+        "created_at": NOW,
+        "deadline_at": NOW + 86_400.0,
+        "poll_s": 600.0,
+        "price_usd": 0.02,
+        "next_at": NOW,
+        "called_at": NOW,
+        "name": "batches/1",
+    }
+    return Job(**fields | changes)
