@@ -11,7 +11,6 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
-from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -22,13 +21,14 @@ from fastapi import FastAPI
 from monitor.api import routes
 from monitor.api.encode import Encoder
 from monitor.api.server import Server, bind, build_api, build_server
+from monitor.batches import Batches
+from monitor.books import StoreLedger
 from monitor.clock import Clock
 from monitor.config import Config
-from monitor.core.quota import LEARNED_S, Quota
+from monitor.core.quota import LEARNED_S
 from monitor.core.schedule import Pass, phase_s
-from monitor.core.snapshot import GapReason, Order
-from monitor.core.spec import TargetSpec
-from monitor.core.spend import Caps, Claim, Decision, micros, spending
+from monitor.core.snapshot import Order
+from monitor.core.spend import Caps, spending
 from monitor.engine import LATENCY_BUCKETS_S, Engine, Past
 from monitor.errors import StoreError
 from monitor.lag import LagMeter
@@ -50,7 +50,7 @@ from monitor.store.writer import Writer
 from probes import registry
 from probes.driver import Driver
 from probes.image import RecentPictures
-from probes.model import ProbeReason, ProbeResult
+from probes.model import ProbeReason
 
 log = structlog.get_logger("imgmon.app")
 
@@ -78,38 +78,6 @@ def load_probeables(config: Config) -> tuple[dict[str, Probeable], list[str]]:
     return probeables, problems
 
 
-@dataclass(slots=True)
-class StoreLedger:
-    """Hands claims, finished probes and gaps to the store's writer."""
-
-    writer: Writer
-    vantage: str
-    caps: Caps
-
-    async def reserve(
-        self, probe_id: str, spec: TargetSpec, at: float, quotas: tuple[Quota, ...]
-    ) -> Decision:
-        """Book a probe and wait for the commit; StoreError if there is none."""
-        claim = Claim(
-            probe_id=probe_id,
-            target_id=spec.id,
-            provider=spec.provider,
-            micros=micros(spec.price_usd),
-            at=at,
-            caps=self.caps.of(spec.id),
-            quotas=quotas,
-        )
-        return await asyncio.wrap_future(self.writer.reserve(claim))
-
-    def probe(self, result: ProbeResult, provider: str) -> None:
-        """Queue one finished probe."""
-        self.writer.submit_probe(result, provider, self.vantage)
-
-    def gap(self, target_id: str, reason: GapReason, at: float, slot_s: float) -> None:
-        """Queue one slot without a probe."""
-        self.writer.submit_gap(target_id, reason, at, slot_s)
-
-
 class Daemon:
     """Everything that runs, built but not started."""
 
@@ -130,21 +98,33 @@ class Daemon:
         self.driver = driver or Driver(clock=clock, recent=self.recent)
         self.probeables, self.format_problems = load_probeables(config)
         self._wake = asyncio.Event()
+        ledger = StoreLedger(self.writer, config.vantage, self.caps)
         self.runner = Runner(
             self.probeables,
             driver=self.driver,
             engine=self.engine,
-            store=StoreLedger(self.writer, config.vantage, self.caps),
+            store=ledger,
             clock=clock,
             rng=rng,
             lag=self.lag,
             redactor=Redactor(config.secrets),
             on_result=self._learned,
         )
+        self.batches = Batches(
+            self.probeables,
+            runner=self.runner,
+            driver=self.driver,
+            store=ledger,
+            reader=self.reader,
+            clock=clock,
+            rng=rng,
+            redactor=Redactor(config.secrets),
+            on_result=self._learned,
+        )
         self.schedule = Schedule(
             {target_id: p.spec.interval_s for target_id, p in self.probeables.items()},
             liveness=self.runner.liveness_intervals,
-            fire=self.runner.scheduled,
+            fire=self._fire,
             extra=self.runner.extra,
             extra_due=self.engine.extra_due,
             free_call=self.runner.free_call,
@@ -157,10 +137,8 @@ class Daemon:
         self._tasks: list[asyncio.Task[None]] = []
         self._resources = ExitStack()
 
-    async def start(self) -> None:
-        """Open the store, replay it, publish, then let probes fire."""
-        for text in (*self.config.warnings, *self.format_problems):
-            log.warning("config.warning", detail=text)
+    async def open(self) -> None:
+        """Open the store and replay it; nothing is sent."""
         self._resources.enter_context(StoreLock(self.config.store_path))
         self._resources.callback(self.reader.close)
         # Slots of before a restart fire when they would have: the file keeps what decides them.
@@ -168,12 +146,19 @@ class Daemon:
         await asyncio.to_thread(self.writer.start, seed)
         self._resources.callback(self.writer.close)
         await asyncio.to_thread(self._replay)
+
+    async def start(self) -> None:
+        """Open the store, replay it, publish, then let probes fire."""
+        for text in (*self.config.warnings, *self.format_problems):
+            log.warning("config.warning", detail=text)
+        await self.open()
         await self._read_books()
         self.tick()
         self._tasks = [
             asyncio.create_task(self.lag.beat(), name="lag"),
             asyncio.create_task(self._pulse(), name="pulse"),
             asyncio.create_task(self._first_probes(), name="first probes"),
+            asyncio.create_task(self.batches.run(), name="batches"),
         ]
         self.schedule.start(int(self.reader.fact(SCHEDULE_SEED)))
         log.info(
@@ -184,6 +169,11 @@ class Daemon:
             store=str(self.config.store_path),
         )
 
+    async def _fire(self, target_id: str, draw: float) -> None:
+        """Fill one schedule slot: with a canary, or with a job of a batch queue."""
+        of = self.batches if target_id in self.batches else self.runner
+        await of.scheduled(target_id, draw)
+
     def _learned(self, target_id: str) -> None:
         """Publish what the engine learned of a target, and ask when to probe it next."""
         self._wake.set()
@@ -192,7 +182,7 @@ class Daemon:
     async def stop(self) -> None:
         """Fire no more, drain, commit what is queued, close."""
         self.schedule.stop()
-        await self.runner.drain()
+        await asyncio.gather(self.runner.drain(), self.batches.drain())
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -298,6 +288,8 @@ class Daemon:
         """Return in how many seconds to probe each target that nothing recent is known of."""
         now, delays = self.clock.wall(), {}
         for target_id, probeable in self.probeables.items():
+            if target_id in self.batches:  # Hours pass before a job says anything.
+                continue
             interval_s = probeable.spec.interval_s
             tried_at = self.engine.last_start(target_id)
             if isinstance(self.engine.plan_slot(target_id, now, draw=0.0), Pass):
@@ -319,6 +311,9 @@ class Daemon:
             loop_lag_max_s=self.lag.worst_recent(),
             schedule_lateness_max_s=self.lateness.worst_recent(),
             probes_running=self.runner.running,
+            batch_jobs=self.batches.counts.under_way,
+            batch_calls_failed=self.batches.counts.calls_failed,
+            batch_jobs_not_deleted=self.batches.counts.not_deleted,
             writer_queue_rows=stats.queue,
             store_rows_total=stats.committed,
             store_errors_total=stats.errors,

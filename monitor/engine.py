@@ -56,6 +56,10 @@ LATENCY_BUCKETS_S: Final = (
 # Views that no sample touched are made anew in turn, so that windows expire; this many a tick.
 _IDLE_VIEWS_PER_TICK: Final = 100
 _RECENT_LATENCIES: Final = 60
+# Kinds of probe that a schedule slot can hold.
+_SAMPLES: Final = frozenset({ProbeKind.CANARY, ProbeKind.BATCH})
+# Batch jobs may take a day, so shorter windows would hold what is not decided yet.
+_BATCH_WINDOW_S_MIN: Final = 86_400.0
 # Clients call these places of an order first.
 _FIRST_PLACES: Final = 2
 
@@ -112,7 +116,7 @@ class Engine:
         self._providers = providers or {}
         self._policy = policy
         self._tracked = {
-            target_id: _Tracked(spec, History(policy.windows))
+            target_id: _Tracked(spec, History(_windows(spec, policy)))
             for target_id, spec in targets.items()
         }
         # As the store's ledger was last read: the books are there, these are for showing them.
@@ -166,7 +170,7 @@ class Engine:
             self._told[kind] = learn(self._told.get(kind), limit, answered_at)
         tracked.pace = follow(tracked.pace, result, tracked.state)
         # Law 2: confirmations and manual probes feed the state, never availability.
-        if result.reason is ProbeReason.SCHEDULED and result.kind is ProbeKind.CANARY:
+        if result.reason is ProbeReason.SCHEDULED and result.kind in _SAMPLES:
             tracked.history.append(
                 Sample(
                     at=result.started_at,
@@ -222,6 +226,8 @@ class Engine:
     def extra_due(self, target_id: str, next_slot_at: float) -> float | None:
         """Return when a canary outside the slots is due, in wall time; None when none is."""
         tracked = self._tracked[target_id]
+        if tracked.spec.is_batch:  # A job confirms nothing soon: its slots alone are measured.
+            return None
         return extra_due(tracked.state, tracked.pace, tracked.spec, self._policy, next_slot_at)
 
     def last_start(self, target_id: str) -> float | None:
@@ -349,6 +355,14 @@ class Engine:
             gaps=dict(self._gaps),
             order_changes=dict(self._changes),
         )
+
+
+def _windows(spec: TargetSpec, policy: Policy) -> Mapping[str, float]:
+    """Return the windows of a target: of a batch target those of a day or more, else the longest."""
+    if not spec.is_batch:
+        return policy.windows
+    days = {name: s for name, s in policy.windows.items() if s >= _BATCH_WINDOW_S_MIN}
+    return days or dict([max(policy.windows.items(), key=lambda window: window[1])])
 
 
 def _micros(amount: float) -> int:

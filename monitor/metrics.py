@@ -44,6 +44,9 @@ class SelfFigures:
     loop_lag_max_s: float
     schedule_lateness_max_s: float
     probes_running: int
+    batch_jobs: int
+    batch_calls_failed: int
+    batch_jobs_not_deleted: int
     writer_queue_rows: int
     store_rows_total: int
     store_errors_total: int
@@ -150,6 +153,7 @@ SELF_GAUGES: Final[tuple[tuple[str, str, str], ...]] = (
         "schedule_lateness_max_s",
     ),
     ("imgmon_probes_running", "Probes under way.", "probes_running"),
+    ("imgmon_batch_jobs", "Batch jobs under way.", "batch_jobs"),
     ("imgmon_store_queue_rows", "Rows waiting for the writer.", "writer_queue_rows"),
     ("imgmon_store_bytes", "Size of the database file and its log.", "store_bytes"),
     (
@@ -159,6 +163,16 @@ SELF_GAUGES: Final[tuple[tuple[str, str, str], ...]] = (
     ),
 )
 SELF_COUNTERS: Final[tuple[tuple[str, str, str], ...]] = (
+    (
+        "imgmon_batch_calls_failed",
+        "Looks at batch jobs that failed and were repeated.",
+        "batch_calls_failed",
+    ),
+    (
+        "imgmon_batch_jobs_not_deleted",
+        "Batch jobs that could not be deleted and were left to their provider.",
+        "batch_jobs_not_deleted",
+    ),
     ("imgmon_store_rows", "Rows committed by this process.", "store_rows_total"),
     ("imgmon_store_errors", "Failed commits, retried.", "store_errors_total"),
     ("imgmon_store_dropped_rows", "Rows lost to a full queue.", "store_dropped_total"),

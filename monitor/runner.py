@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import Any, Protocol
@@ -48,8 +48,9 @@ from probes.model import (
 )
 
 log = structlog.get_logger("imgmon.runner")
-
 _OWN_IDS = frozenset({"probe_id", "target_id"})
+Start = Callable[[str, float], Awaitable[ProbeResult | None]]
+Book = Callable[[tuple[Quota, ...]], Awaitable[Decision]]
 
 
 class Ledger(Protocol):
@@ -127,18 +128,23 @@ class Runner:
         """Probes under way or waiting for a slot."""
         return len(self._tasks)
 
-    async def scheduled(self, target_id: str, draw: float) -> ProbeResult | None:
+    async def scheduled(
+        self, target_id: str, draw: float, start: Start | None = None
+    ) -> ProbeResult | None:
         """
         Run the canary of one schedule slot; None when the slot passes without one.
 
         *draw* was drawn for the slot, uniform in [0, 1): slots of a target that is down, or whose
-        money is scarce, are left out by chance.
+        money is scarce, are left out by chance. *start* is called instead of :meth:`run` with the
+        target and the time that its sample stands for.
         """
         if target_id not in self._probeables:  # No key: the state says so, no slot is expected.
             return None
         now = self._clock.wall()
         planned = self._engine.plan_slot(target_id, now, draw)
         if not isinstance(planned, Pass):
+            if start is not None:
+                return await start(target_id, planned)
             return await self.run(target_id, reason=ProbeReason.SCHEDULED, slot_s=planned)
         if planned.gap is None:
             log.debug("slot.passed", target=target_id, detail=planned.why)
@@ -226,14 +232,15 @@ class Runner:
     async def _called(self, probeable: Probeable) -> ProbeResult:
         spec = probeable.spec
         async with self._provider_free_slots[spec.provider], self._free_slots:
-            probe_id = self._new_id(self._clock.wall())
+            probe_id = self.new_id(self._clock.wall())
             kind, reason = ProbeKind.LIVENESS, ProbeReason.SCHEDULED
             slot_s = spec.liveness_s or 0.0
             result = await self._probe(probeable, probe_id, kind, reason, slot_s)
         self._finish(result, spec)
         return result
 
-    def _new_id(self, at: float) -> str:
+    def new_id(self, at: float) -> str:
+        """Return a fresh id of a probe that starts at wall time *at*."""
         # Milliseconds first, so that ids sort by time.
         return f"{int(at * 1000):012x}-{self._rng.getrandbits(40):010x}"
 
@@ -243,7 +250,7 @@ class Runner:
         spec = probeable.spec
         async with self._provider_slots[spec.provider], self._slots:
             at = self._clock.wall()
-            probe_id = self._new_id(at)
+            probe_id = self.new_id(at)
             if not await self._may_ask(probe_id, spec, reason, at):
                 return None
             result = await self._probe(probeable, probe_id, kind, reason, slot_s)
@@ -254,11 +261,16 @@ class Runner:
         self, probe_id: str, spec: TargetSpec, reason: ProbeReason, at: float
     ) -> bool:
         """Book the probe; where that cannot be, say why."""
-        quotas = self._engine.quotas(spec.id, at)
-        if spec.price_usd == 0 and not quotas:
+        if spec.price_usd == 0 and not self._engine.quotas(spec.id, at):
             return True  # Nothing to keep within: it is booked with its row.
+        return await self.is_booked(
+            spec, reason, at, lambda quotas: self._store.reserve(probe_id, spec, at, quotas)
+        )
+
+    async def is_booked(self, spec: TargetSpec, reason: ProbeReason, at: float, book: Book) -> bool:
+        """Have a probe booked within the target's quotas; where that cannot be, say why."""
         try:
-            decision = await self._store.reserve(probe_id, spec, at, quotas)
+            decision = await book(self._engine.quotas(spec.id, at))
         except StoreError as error:  # A full disk, say: its words tell more than a traceback.
             log.error("probe.not_sent", target=spec.id, error=str(error))  # noqa: TRY400
             self._not_sent(spec, reason, GapReason.MISSED, at, why="it cannot be booked")
@@ -335,7 +347,7 @@ class Runner:
                 log.exception("probe.crashed")
                 return fault(f"{type(error).__name__} in the monitor; its log has the rest")
         result = replace(result, started_at=now)
-        trouble = self._own_trouble(started, now)
+        trouble = self.own_trouble(started, now)
         if trouble is not None:
             return replace(
                 result,
@@ -346,8 +358,12 @@ class Runner:
             )
         return result
 
-    def _own_trouble(self, started: float, wall_started: float) -> str | None:
-        """Return why this probe says nothing about the provider, or None (law 8)."""
+    def own_trouble(self, started: float, wall_started: float) -> str | None:
+        """
+        Return why what happened since says nothing about a provider, or None (law 8).
+
+        *started* and *wall_started* are the monotonic and the wall time of its start.
+        """
         late = self._lag.worst_since(started)
         if late > LOOP_LAG_VOID_S:
             return f"the monitor's event loop stalled for {late:.1f} s"
@@ -358,15 +374,23 @@ class Runner:
             return f"the machine's wall clock stepped by {step:+.1f} s"
         return None
 
-    def _finish(self, result: ProbeResult, spec: TargetSpec) -> None:
-        # Every text but our own ids: a provider may echo a key anywhere, its request id included.
+    def redacted(self, result: ProbeResult) -> ProbeResult:
+        """Return *result* without secrets in any text but our own ids."""
+        # A provider may echo a key anywhere, its request id included.
         clean: dict[str, Any] = {
             field.name: self._redact(text)
             for field in fields(result)
             if type(text := getattr(result, field.name)) is str and field.name not in _OWN_IDS
         }
-        result = replace(result, **clean)
+        return replace(result, **clean)
+
+    def _finish(self, result: ProbeResult, spec: TargetSpec) -> None:
+        result = self.redacted(result)
         self._store.probe(result, spec.provider)
+        self.learned(result, spec)
+
+    def learned(self, result: ProbeResult, spec: TargetSpec) -> None:
+        """Fold and log a *result* that is stored, or queued to be."""
         self._engine.accept(result)
         blocks = 0
         if result.error is ErrorClass.POLICY_BLOCKED:

@@ -15,22 +15,15 @@ from monitor.config.file import Tables, decode, read_tables, read_toml, suggesti
 from monitor.config.model import Config
 from monitor.config.providers import Provider, Providers, WireFormats, spend_cap
 from monitor.config.schema import ObjectiveTable, PoolTable, TargetTable
+from monitor.config.timing import Timing
 from monitor.config.values import LOOPBACK, duration_text
 from monitor.core.spec import PROFILES, WINDOWS, Objective, Policy, PoolSpec, Profile, TargetSpec
 from monitor.errors import ConfigError, Problem
-from monitor.limits import (
-    CONFIG_BYTES_MAX,
-    INTERVAL_S_MAX,
-    INTERVAL_S_MIN,
-    LIVENESS_S_DEFAULT,
-)
+from monitor.limits import CONFIG_BYTES_MAX, LIVENESS_S_DEFAULT
 from monitor.presets import knowing
 from monitor.secrets import Redactor, Reference
 from probes.model import ErrorClass, Target
 
-DEADLINE_S_DEFAULT: Final = 120.0
-# Leaves a fifth of the slot for the next probe to start on time.
-DEADLINE_SHARE_DEFAULT: Final = 0.8
 _WINDOW_S_MAX: Final = 400 * 86_400.0
 _PLACE: Final = re.compile(r"(\w+)(?:\[(\d+)\])?")
 _SECTIONS: Final = ("providers", "targets", "pools")
@@ -147,12 +140,14 @@ class _Builder:
                 targets.append(made[0])
                 specs[table.id] = made[1]
         self._providers.check_limits((p.spec for p in providers.values()), specs.values())
+        pools = tuple(self._pool(f"pools[{i}]", t) for i, t in self._tables.pools.items())
+        self._warnings.extend(_mixed(pools, specs))
         rest = self._tables.rest
         judging = rest.judging.model_dump()
         return Config(
             targets=tuple(targets),
             specs=specs,
-            pools=tuple(self._pool(f"pools[{i}]", t) for i, t in self._tables.pools.items()),
+            pools=pools,
             providers={provider_id: p.spec for provider_id, p in providers.items()},
             spend_cap=spend_cap(rest.spend_cap),
             policy=Policy(
@@ -223,16 +218,20 @@ class _Builder:
         self, path: str, table: TargetTable, providers: Mapping[str, Provider]
     ) -> tuple[Target, TargetSpec] | None:
         """Return the two sides of a target; None when its provider is not sound."""
-        deadline_s = self._deadline(path, table)
+        provider = providers.get(table.provider)
+        name = table.format or (provider.format if provider else None)
+        is_batch = name is not None and self._formats.is_batch(name)
+        timing = Timing(path, table, self._problems, self._origins, is_batch=is_batch)
+        deadline_s = timing.deadline()
         for index, pool in enumerate(table.pools):
             self._check_reference(f"{path}.pools[{index}]", pool, "pools")
         if not self._check_reference(f"{path}.provider", table.provider, "providers"):
             return None
-        provider = providers.get(table.provider)
         if provider is None:
             return None
         wire_format = self._format(path, table, provider)
-        price_usd = self._price(path, table, provider)
+        price_usd = self._price(path, table, provider, is_batch=is_batch)
+        poll_s = timing.poll(deadline_s)
         if wire_format is None or price_usd is None:
             return None
         self._check_shutdown(table, provider)
@@ -260,10 +259,12 @@ class _Builder:
             base_url=provider.base_url,
             format=wire_format,
             price_usd=price_usd,
-            batch_price_usd=self._batch_price(table, provider),
+            batch_price_usd=None if is_batch else self._batch_price(table, provider),
             interval_s=table.interval,
             deadline_s=deadline_s,
             liveness_s=self._liveness_s(path, table, provider, wire_format),
+            is_batch=is_batch,
+            poll_s=poll_s,
             claim=_objective(table.claim),
             spend_cap=spend_cap(table.spend_cap),
         )
@@ -279,23 +280,6 @@ class _Builder:
             fix = suggestion(name, sorted(known)) or f"add it to [[{section}]]"
             self._problem(path, f"no {section.removesuffix('s')} has the id {name!r}", fix)
         return name in known
-
-    def _deadline(self, path: str, table: TargetTable) -> float:
-        interval = table.interval
-        if not INTERVAL_S_MIN <= interval <= INTERVAL_S_MAX:
-            bounds = f"{duration_text(INTERVAL_S_MIN)} to {duration_text(INTERVAL_S_MAX)}"
-            self._problem(f"{path}.interval", f"must be {bounds}, is {duration_text(interval)}")
-        if table.deadline is None:
-            self._origins[f"targets.{table.id}.deadline"] = "default: 80 % of interval, at most 2m"
-            return min(DEADLINE_S_DEFAULT, DEADLINE_SHARE_DEFAULT * interval)
-        if table.deadline >= interval:
-            self._problem(
-                f"{path}.deadline",
-                f"must be shorter than interval ({duration_text(interval)}), "
-                f"is {duration_text(table.deadline)}",
-                "lower deadline or raise interval",
-            )
-        return table.deadline
 
     def _liveness_s(
         self, path: str, table: TargetTable, provider: Provider, wire_format: str
@@ -327,17 +311,22 @@ class _Builder:
         self._formats.check_options(f"{path}.options", name, table.options, self._problems)
         return name
 
-    def _price(self, path: str, table: TargetTable, provider: Provider) -> float | None:
-        if table.price_usd is not None:
-            return table.price_usd
+    def _price(
+        self, path: str, table: TargetTable, provider: Provider, *, is_batch: bool
+    ) -> float | None:
+        given = table.batch_price_usd if is_batch and table.price_usd is None else table.price_usd
+        if given is not None:
+            return given
         model = provider.preset and provider.preset.model(table.model)
-        price = model.price(table.size, table.quality) if model else None
+        price_of = model and (model.batch_price if is_batch else model.price)
+        price = price_of(table.size, table.quality) if price_of else None
         if model and price is not None and provider.preset:
             where = f"preset {provider.preset.id}: {model.source}"
             self._origins[f"targets.{table.id}.price_usd"] = where
             return price
         if model and provider.preset:
-            what = f"preset {provider.preset.id} has no price of {table.model} in that size and "
+            kind = "batch price" if is_batch else "price"
+            what = f"preset {provider.preset.id} has no {kind} of {table.model} in that size and "
             message = f"is required: {what}quality"
         else:
             elsewhere = knowing(table.model)
@@ -388,6 +377,18 @@ class _Builder:
             profile=table.profile,
             profiles=tuple(profiles.values()),
         )
+
+
+def _mixed(pools: Iterable[PoolSpec], specs: Mapping[str, TargetSpec]) -> Iterable[str]:
+    """Yield a warning for each pool in which batch jobs compete with targets that answer at once."""
+    for pool in pools:
+        members = [specs[target_id] for target_id in pool.targets if target_id in specs]
+        if len({spec.is_batch for spec in members}) > 1:
+            jobs = ", ".join(spec.id for spec in members if spec.is_batch)
+            yield (
+                f"pool {pool.id}: {jobs} takes hours for a picture, the others seconds; the waiting "
+                "decides every order of both, so give batch targets a pool of their own"
+            )
 
 
 def _members(pool: str, targets: Iterable[TargetTable]) -> Iterable[str]:

@@ -16,6 +16,7 @@ from monitor.errors import Problem
 from monitor.presets import PRESETS, Preset
 from monitor.secrets import SecretError, resolve
 from probes import registry
+from probes.batch import BatchFormat
 from probes.model import LivenessFormat
 
 
@@ -37,6 +38,13 @@ class WireFormats:
             return isinstance(registry.load(name), LivenessFormat)
         except registry.FormatError:
             return False  # Told when the daemon loads it, as above.
+
+    def is_batch(self, name: str) -> bool:
+        """Return whether a format has a batch queue; a broken plug-in has nothing."""
+        try:
+            return isinstance(registry.load(name), BatchFormat)
+        except registry.FormatError:
+            return False
 
     def check_options(
         self, path: str, name: str, options: Mapping[str, Any], problems: list[Problem]

@@ -206,7 +206,11 @@ class TargetTable(Table):
     interval: Duration = Field(description="Time between two canaries.")
     deadline: Duration | None = Field(
         default=None,
-        description="Total time of one probe; default 80 % of interval, at most 120 s.",
+        description="Total time of one probe; default 80 % of interval, at most 120 s; of a batch "
+        "job 24 h.",
+    )
+    poll: Duration | None = Field(
+        default=None, description="Longest pause between two looks at a batch job; default 10 min."
     )
     liveness: Every | None = Field(
         default=None,

@@ -94,6 +94,8 @@ def _target(config: Config, target: Target, spec: TargetSpec) -> Iterator[str]:
         "claim": _objective(spec.claim),
         "options": target.options,
     }
+    if spec.is_batch:
+        values["poll"] = duration_value(spec.poll_s)
     if target.size is not None:
         values["size"] = f"{target.size[0]}x{target.size[1]}"
     if target.quality is not None:

@@ -159,7 +159,8 @@ def judge(state: HealthState, now: float, *, spec: TargetSpec, policy: Policy) -
 def _fresh_s(state: HealthState, spec: TargetSpec, policy: Policy) -> float:
     """Return how long a result speaks for the present: longer where slots are rare on purpose."""
     slot_s = max(spec.interval_s * slots_between(state, spec, policy), state.slot_s)
-    return policy.stale_slots * slot_s
+    # The result of a job comes up to its deadline after the start that it is dated by.
+    return policy.stale_slots * slot_s + (spec.deadline_s if spec.is_batch else 0.0)
 
 
 def live_block(block: Block | None, at: float) -> Block | None:

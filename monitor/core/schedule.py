@@ -137,6 +137,8 @@ def _waits(state: HealthState, pace: Pace, now: float) -> Pass | None:
         return Pass(gap, f"{error}: to be called again at {utc(retry_at, now)}")
     if block is None or block.retry_at is not None or pace.last_start is None:
         return None
+    if pace.proof_at is not None:  # A free call says that it has ended: this probe shows it.
+        return None
     # A last probe in the future means the wall clock was set back: do not wait for it.
     # Less the jitter, or a target probed once per recheck would be asked every second time.
     recheck_s = (1 - JITTER_SHARE) * _recheck_s(pace, block)

@@ -113,6 +113,8 @@ class TargetSpec:
         batch_price_usd: What an image of a batch job costs; None where none is sold.
         interval_s: Length of a schedule slot.
         liveness_s: Time between two free calls; None where none are made.
+        is_batch: Its canaries are jobs of a batch queue, several of which may be under way.
+        poll_s: Longest pause between two looks at such a job.
         unusable: Set when no probe can be sent at all (a missing key), with *unusable_detail*
             saying what to do.
     """
@@ -127,6 +129,8 @@ class TargetSpec:
     deadline_s: float
     batch_price_usd: float | None = None
     liveness_s: float | None = None
+    is_batch: bool = False
+    poll_s: float = 600.0
     claim: Objective = field(default_factory=Objective)
     spend_cap: SpendCap | None = None
     unusable: ErrorClass | None = None

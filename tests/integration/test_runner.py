@@ -11,7 +11,8 @@ from random import Random
 
 import pytest
 
-from monitor.app import StoreLedger, load_probeables
+from monitor.app import load_probeables
+from monitor.books import StoreLedger
 from monitor.clock import ManualClock
 from monitor.config import parse
 from monitor.core.quota import Quota

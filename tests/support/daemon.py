@@ -11,8 +11,9 @@ from random import Random
 import httpx
 
 from monitor.app import Daemon
-from monitor.clock import SystemClock
+from monitor.clock import Clock, SystemClock
 from monitor.config import Config, parse
+from probes.driver import Driver
 from probes.simulator.server import SimulatorServer
 
 KEY = "test-key-0123456789abcdef"
@@ -96,9 +97,11 @@ def configuration(
 
 
 @asynccontextmanager
-async def running(config: Config, seed: int = 1) -> AsyncIterator[Daemon]:
+async def running(
+    config: Config, seed: int = 1, driver: Driver | None = None, clock: Clock | None = None
+) -> AsyncIterator[Daemon]:
     """A started daemon; stopped, drained and closed at the end."""
-    daemon = Daemon(config, clock=SystemClock(), rng=Random(seed))
+    daemon = Daemon(config, clock=clock or SystemClock(), rng=Random(seed), driver=driver)
     try:
         await daemon.start()
         yield daemon

@@ -275,6 +275,15 @@ def test_a_refusal_that_free_calls_share_is_proven_over_when_they_are_answered_a
     assert (None, None) == (proven.due(), proven.state.block)
 
 
+def test_a_slot_may_be_what_proves_that_a_refusal_is_over():
+    """Batch targets have nothing between their slots; until a free call says so, none is sent."""
+    past = minutely(None).then(REFUSED, ECHOED)
+    before, after = past.planned(), past.then(ANSWERED).planned()
+
+    assert GapReason.RETRY_AFTER is before.gap
+    assert SPEC.interval_s == after
+
+
 def test_a_refusal_that_is_not_over_waits_for_the_next_free_call_that_says_so():
     """One canary a change: it does not go on being sent."""
     past = minutely(None).then(REFUSED, ECHOED, ANSWERED, a_result(ErrorClass.AUTH, NOW + 510))

@@ -67,12 +67,12 @@ def problems_in(text: str) -> tuple[Problem, ...]:
     return caught.value.problems
 
 
-def google(provider: str = "", target: str = ""):
+def google(provider: str = "", target: str = "", interval: str = "1h"):
     """A configuration with Google's preset, and further lines for its two tables."""
     return parse(
         f'[[providers]]\nid = "g"\npreset = "google-gemini"\n'
         f'api_key = {{ env = "GEMINI_API_KEY" }}\n{provider}\n'
-        f'[[targets]]\nid = "t"\nprovider = "g"\ninterval = "1h"\n{target}\n',
+        f'[[targets]]\nid = "t"\nprovider = "g"\ninterval = "{interval}"\n{target}\n',
         ENVIRON,
         "the test",
         today=TODAY,
@@ -269,6 +269,67 @@ def test_a_preset_fills_in_what_is_left_out():
     )  # fmt: skip
     assert "preset google-gemini: copies" in config.origins["targets.t.price_usd"]
     assert "providers.g.base_url" in config.origins
+
+
+BATCH = """
+format = "gemini-batch"
+model = "gemini-3-pro-image"
+size = "1024x1024"
+"""
+
+
+def test_a_batch_target_has_a_day_and_half_the_price():
+    """Its deadline may be longer than its interval; looks are ten minutes apart at most."""
+    config = google(target=BATCH, interval="6h")
+    spec = config.specs["t"]
+
+    assert (True, 0.067, 86_400.0, 600.0) == (
+        spec.is_batch, spec.price_usd, spec.deadline_s, spec.poll_s,
+    )  # fmt: skip
+    assert "default of batch jobs" == config.origins["targets.t.deadline"]
+    assert not google(target='model = "gemini-3-pro-image"').specs["t"].is_batch
+
+
+def test_the_times_of_a_batch_target_are_its_own():
+    """Where the deadline is short, so are the pauses between looks; both can be set."""
+    short = google(target=BATCH + 'deadline = "100m"')
+    own = google(target=BATCH + 'deadline = "8h"\npoll = "1m"')
+    again = parse(show(own), ENVIRON, "the test")
+
+    assert (6_000.0, 600.0) == (short.specs["t"].deadline_s, short.specs["t"].poll_s)
+    assert (28_800.0, 60.0) == (own.specs["t"].deadline_s, own.specs["t"].poll_s)
+    assert own.specs == again.specs
+    assert 60.0 == google(target=BATCH + 'deadline = "10m"').specs["t"].poll_s
+
+
+def test_a_pool_that_mixes_jobs_with_calls_is_warned_of():
+    """Hours against seconds: the waiting alone would decide every order."""
+    call = """
+    pools = ["p"]
+    [[targets]]
+    id = "call"
+    provider = "g"
+    interval = "1h"
+    model = "gemini-3-pro-image"
+    pools = ["{pool}"]
+    [[pools]]
+    id = "p"
+    [[pools]]
+    id = "q"
+    [[targets]]
+    id = "other"
+    provider = "g"
+    interval = "1h"
+    model = "gemini-3-pro-image"
+    pools = ["q"]
+    """
+    mixed, apart = (
+        google(target=BATCH + call.format(pool=pool), interval="6h").warnings for pool in "pq"
+    )
+
+    assert 1 == len(mixed)
+    assert mixed[0].startswith("pool p: t takes hours for a picture, the others seconds;")
+    assert () == apart
 
 
 def test_options_of_a_provider_stay_with_the_formats_that_know_them():
@@ -665,6 +726,7 @@ def test_a_format_that_cannot_be_loaded_has_no_known_options():
     WireFormats().check_options("targets[0].options", "broken", {"any": 1}, found)
 
     assert [] == found
+    assert not WireFormats().is_batch("broken")
 
 
 json_values = st.recursive(
