@@ -15,6 +15,7 @@ INPUT_WRONG: Final = 2
 
 # Command to module: a daemon's import time is no part of `imgmon errors`.
 COMMANDS: Final = {
+    "batches": "batches",
     "check": "check",
     "classify": "classify",
     "config": "config",

@@ -42,8 +42,9 @@ def command(target_ids: tuple[str, ...], path: Path, yes: bool, free: bool, as_j
     """
     Send one canary to each target (all, or those named) and print the verdicts.
 
-    Nothing is stored. Exit code 1 when a provider is bad or unusable. Free calls cost nothing, and
-    prove nothing of the serving of pictures.
+    Batch targets get their free call in any case, because a job takes hours. Nothing is stored.
+    Exit code 1 when a provider is bad or unusable. Free calls cost nothing, and prove nothing of the
+    serving of pictures.
     """
     config = read_config(path)
     unknown = sorted(set(target_ids) - set(config.specs))
@@ -56,17 +57,22 @@ def command(target_ids: tuple[str, ...], path: Path, yes: bool, free: bool, as_j
     for text in problems:
         click.echo(f"warning: {text}", err=True)
     chosen = [probeables[target_id] for target_id in wanted if target_id in probeables]
-    price = 0.0 if free else sum(probeable.spec.price_usd for probeable in chosen)
+    paid = [] if free else [probeable for probeable in chosen if not probeable.spec.is_batch]
+    price = sum(probeable.spec.price_usd for probeable in paid)
     if price > 0 and not yes:
-        click.confirm(f"{len(chosen)} canaries cost up to ${price:.3f}. Send them?", abort=True)
-    if free:
-        chosen = [p for p in chosen if isinstance(p.format, LivenessFormat)]
-    results = asyncio.run(send(chosen, free=free))
+        click.confirm(f"{len(paid)} canaries cost up to ${price:.3f}. Send them?", abort=True)
+    without = {
+        probeable.spec.id
+        for probeable in chosen
+        if probeable not in paid and not isinstance(probeable.format, LivenessFormat)
+    }
+    asked = [probeable for probeable in chosen if probeable.spec.id not in without]
+    results = asyncio.run(send(asked, free=free))
     redact = Redactor(config.secrets)
     rows = []
     for target_id in wanted:
         result = results.get(target_id)
-        if result is None and free and target_id in probeables:
+        if target_id in without:
             detail = "its wire format has no free call"
             rows.append(_row(target_id, Outcome.VOID, error=None, detail=detail))
         elif result is None:
@@ -97,7 +103,7 @@ async def send(chosen: Sequence[Probeable], *, free: bool = False) -> dict[str, 
 
     async def one(number: int, probeable: Probeable) -> ProbeResult:
         async with slots:
-            if free:
+            if free or probeable.spec.is_batch:
                 assert isinstance(probeable.format, LivenessFormat)
                 return await driver.liveness(
                     probeable.target,
