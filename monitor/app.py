@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from random import Random
@@ -35,6 +36,7 @@ from monitor.lag import LagMeter
 from monitor.limits import (
     FREE_CALLS_REPLAYED,
     RESTART_SPREAD_S,
+    RESTART_TURN_S,
     TICK_S_MAX,
     TICKS_PER_S_MAX,
     WRITE_BATCH_S,
@@ -50,7 +52,7 @@ from monitor.store.writer import Writer
 from probes import registry
 from probes.driver import Driver
 from probes.image import RecentPictures
-from probes.model import ProbeReason
+from probes.model import LimitPeriod, ProbeReason
 
 log = structlog.get_logger("imgmon.app")
 
@@ -286,19 +288,26 @@ class Daemon:
 
     def _first_delays(self) -> dict[str, float]:
         """Return in how many seconds to probe each target that nothing recent is known of."""
-        now, delays = self.clock.wall(), {}
+        now, delays, asked = self.clock.wall(), {}, Counter[str]()
         for target_id, probeable in self.probeables.items():
             if target_id in self.batches:  # Hours pass before a job says anything.
                 continue
-            interval_s = probeable.spec.interval_s
+            spec = probeable.spec
             tried_at = self.engine.last_start(target_id)
             if isinstance(self.engine.plan_slot(target_id, now, draw=0.0), Pass):
                 continue  # A retry time or a refusal is waited for, also by a new process.
             if tried_at is None:
-                delays[target_id] = 0.0
-            elif now - tried_at > self.config.policy.stale_slots * interval_s:
+                delay_s = 0.0
+            elif now - tried_at > self.config.policy.stale_slots * spec.interval_s:
                 # Not all at one moment: a restart must not bunch them.
-                delays[target_id] = phase_s(target_id, min(RESTART_SPREAD_S, interval_s))
+                delay_s = phase_s(target_id, min(RESTART_SPREAD_S, spec.interval_s))
+            else:
+                continue
+            # Those beyond the minute's share of requests would be refused: they take the next ones.
+            a_minute = self.config.providers[spec.provider].quota.probes(LimitPeriod.MINUTE)
+            turn = asked[spec.provider] // a_minute if a_minute else 0
+            asked[spec.provider] += 1
+            delays[target_id] = delay_s + turn * RESTART_TURN_S
         return delays
 
     async def _first_probe(self, target_id: str, delay_s: float) -> None:

@@ -55,6 +55,8 @@ FREE_CALLS_REPLAYED: Final = 300
 FREE_RECHECK_S: Final = 86_400.0
 # Targets that nothing recent is known of are probed at a restart, but not all at one moment.
 RESTART_SPREAD_S: Final = 60.0
+# Those beyond a provider's minute of requests wait so long for the next: a minute has passed for each.
+RESTART_TURN_S: Final = RESTART_SPREAD_S + 61.0
 # A provider may name any retry time; believe at most a day, and for per-minute limits 15 min.
 RETRY_AFTER_S_MAX: Final = 86_400.0
 RATE_LIMIT_WAIT_S_MAX: Final = 900.0

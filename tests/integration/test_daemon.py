@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing
@@ -199,6 +200,17 @@ async def test_a_restart_after_a_long_stop_does_not_probe_everything_at_once(sim
     assert {"flash", "flare"} == set(delays)
     assert all(0 < delay < 60 for delay in delays.values())
     assert len(set(delays.values())) == 2
+
+
+async def test_first_probes_of_a_provider_take_turns_in_its_minutes(tmp_path):
+    """Where probes may use two requests a minute, the third new target starts after that minute."""
+    text = ECHOING.format(store=tmp_path / "a.db", base_url="http://127.0.0.1:9")
+    (target,) = re.findall(r"(?s)\[\[targets\]\].*?\n\n", text)
+    text = text.replace('liveness = "off"', 'liveness = "off"\nquota = { per_minute = 20 }')
+    text += "".join(target.replace('id = "t"', f'id = "t{i}"') for i in range(4))
+    daemon = Daemon(parse(text, {"KEY": KEY}, "test"), clock=SystemClock(), rng=Random(1))
+
+    assert [0.0, 0.0, 121.0, 121.0, 242.0] == list(daemon._first_delays().values())
 
 
 async def test_a_restart_asks_nobody_who_is_to_be_waited_for(simulator, tmp_path):
