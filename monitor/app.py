@@ -8,20 +8,16 @@ writer, replay, pulse, schedule; stopping runs back.
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections import Counter
-from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from random import Random
-from typing import Any
 
 import structlog
-import uvloop
 from fastapi import FastAPI
 
 from monitor.api import routes
 from monitor.api.encode import Encoder
-from monitor.api.server import Server, bind, build_api, build_server
+from monitor.api.server import build_api
 from monitor.batches import Batches
 from monitor.books import StoreLedger
 from monitor.clock import Clock
@@ -30,8 +26,10 @@ from monitor.core.quota import LEARNED_S
 from monitor.core.schedule import Pass, phase_s
 from monitor.core.snapshot import Order
 from monitor.core.spend import Caps, spending
-from monitor.engine import LATENCY_BUCKETS_S, Engine, Past
+from monitor.core.totals import LATENCY_BUCKETS_S
+from monitor.engine import Engine, Past
 from monitor.errors import StoreError
+from monitor.fitness import Fitness
 from monitor.lag import LagMeter
 from monitor.limits import (
     FREE_CALLS_REPLAYED,
@@ -55,8 +53,6 @@ from probes.image import RecentPictures
 from probes.model import LimitPeriod, ProbeReason
 
 log = structlog.get_logger("imgmon.app")
-
-Beside = Callable[["Daemon"], Coroutine[Any, Any, None]]
 
 # The writer may lag behind a slow disk; past this many waiting rows the daemon is not well.
 _QUEUE_ROWS_UNWELL = 2_000
@@ -108,7 +104,7 @@ class Daemon:
             store=ledger,
             clock=clock,
             rng=rng,
-            lag=self.lag,
+            fitness=Fitness(self.lag, clock),
             redactor=Redactor(config.secrets),
             on_result=self._learned,
         )
@@ -342,49 +338,3 @@ class Daemon:
                 metrics=lambda accept: expose(self.registry, accept),
             )
         )
-
-
-async def serve(build: Callable[[], Daemon], beside: Beside | None = None) -> None:
-    """
-    Run a daemon and its API until SIGINT or SIGTERM, or until *beside* returns.
-
-    Raises:
-        MonitorError: The address is taken, or the store cannot be used.
-    """
-    daemon = build()
-    with bind(*daemon.config.listen) as listener:
-        server = build_server(daemon.api())
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, server.stop)
-        try:
-            await daemon.start()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(server.serve(sockets=[listener]))
-                if beside is not None:
-                    group.create_task(_beside(beside, daemon, server))
-        finally:
-            await daemon.stop()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
-
-
-async def _beside(beside: Beside, daemon: Daemon, server: Server) -> None:
-    """Run *beside* until it returns or the server stops; either ends both."""
-    companion = asyncio.create_task(beside(daemon))
-    stopped = asyncio.create_task(server.stopping.wait())
-    try:
-        await asyncio.wait({companion, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        server.stop()
-        stopped.cancel()
-        companion.cancel()
-        results = await asyncio.gather(companion, stopped, return_exceptions=True)
-    if isinstance(results[0], Exception):
-        raise results[0]
-
-
-def run_until_stopped(build: Callable[[], Daemon], beside: Beside | None = None) -> None:
-    """Run :func:`serve` on a uvloop event loop."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(build, beside))

@@ -7,11 +7,8 @@ month of probes replays in seconds and restart runs through the very same fold.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import floor
 from typing import Final
 
 from monitor.core.health import HealthState, fold, judge
@@ -36,7 +33,6 @@ from monitor.core.snapshot import (
     Health,
     LastProbe,
     Order,
-    ProbeCount,
     Snapshot,
     State,
     TargetView,
@@ -44,15 +40,11 @@ from monitor.core.snapshot import (
 )
 from monitor.core.spec import Policy, PoolSpec, ProviderSpec, TargetSpec
 from monitor.core.spend import Spending
+from monitor.core.totals import Counters
 from monitor.core.window import History, Sample
 from monitor.limits import STALE_AFTER_S, TICK_S_MAX
 from probes.model import ErrorClass, LimitPeriod, ProbeKind, ProbeReason, ProbeResult
 
-# Upper bounds of the latency histogram, seconds (DESIGN.md 5).
-LATENCY_BUCKETS_S: Final = (
-    0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 16.0, 20.0,
-    25.0, 30.0, 40.0, 50.0, 60.0, 90.0, 120.0, 180.0, 300.0,
-)  # fmt: skip
 # Views that no sample touched are made anew in turn, so that windows expire; this many a tick.
 _IDLE_VIEWS_PER_TICK: Final = 100
 _RECENT_LATENCIES: Final = 60
@@ -127,13 +119,7 @@ class Engine:
         self._orders: dict[tuple[str, str], Order] = {}
         self._changed: list[Order] = []
         self._version = 0
-        self._probes: Counter[ProbeCount] = Counter()
-        # Whole micro-units: sums of floats depend on their order, and restart must not show.
-        self._spend: dict[str, int] = {}
-        self._gaps: Counter[tuple[str, GapReason]] = Counter()
-        self._changes: Counter[tuple[str, str]] = Counter()
-        self._latency_counts: dict[str, list[int]] = {}
-        self._latency_sums: dict[str, int] = {}
+        self._counters = Counters()
 
     def restore(self, results: Iterable[ProbeResult], past: Past) -> None:
         """
@@ -143,12 +129,7 @@ class Engine:
         """
         for result in results:
             self.accept(result)
-        self._probes = Counter(past.totals.probes)
-        self._spend = {t: _micros(usd) for t, usd in past.totals.spend_usd.items()}
-        self._gaps = Counter(past.totals.gaps)
-        self._changes = Counter(past.totals.order_changes)
-        self._latency_counts = {t: list(c) for t, c in past.totals.latency_counts.items()}
-        self._latency_sums = {t: _micros(s) for t, s in past.totals.latency_sum_s.items()}
+        self._counters = Counters(past.totals)
         known = {(pool.id, p.name) for pool in self._pools for p in pool.profiles}
         self._orders = {key: order for key, order in past.orders.items() if key in known}
 
@@ -181,28 +162,11 @@ class Engine:
                     slot_s=result.slot_s,
                 )
             )
-        self._count(result)
-
-    def _count(self, result: ProbeResult) -> None:
-        target = result.target_id
-        key = ProbeCount(
-            target=target,
-            kind=result.kind.value,
-            outcome=result.outcome.value,
-            error=result.error.value if result.error else "",
-        )
-        self._probes[key] += 1
-        self._spend[target] = self._spend.get(target, 0) + _micros(result.cost_usd)
-        # A free call is no picture: its time is told by its own row alone.
-        if result.latency_s is not None and result.kind is not ProbeKind.LIVENESS:
-            counts = self._latency_counts.setdefault(target, [0] * (len(LATENCY_BUCKETS_S) + 1))
-            counts[bisect_left(LATENCY_BUCKETS_S, result.latency_s)] += 1
-            latency = _micros(result.latency_s)
-            self._latency_sums[target] = self._latency_sums.get(target, 0) + latency
+        self._counters.probe(result)
 
     def gap(self, target_id: str, reason: GapReason) -> None:
         """Count a slot in which no probe ran."""
-        self._gaps[target_id, reason] += 1
+        self._counters.gap(target_id, reason)
 
     def attempted(self, target_id: str, at: float) -> None:
         """Take note of a generation at *at* of which nothing else is known, sent or not."""
@@ -288,8 +252,8 @@ class Engine:
                 order = build_order(pool, profile, views, before, now, self._policy)
                 if before is None or order.version != before.version:
                     self._changed.append(order)
-                    # The first order ever is no change of one.
-                    self._changes[key] += before is not None
+                    if before is not None:  # The first order ever is no change of one.
+                        self._counters.order_change(key)
                 self._orders[key] = order
         self._money_shares = shares(self._wishes(views), self.spending.caps, now)
         self._version += 1
@@ -299,7 +263,7 @@ class Engine:
             stale_after=now + STALE_AFTER_S,
             targets=views,
             orders=dict(self._orders),
-            totals=self._totals(),
+            totals=self._counters.totals(),
             spending=self.spending,
             quotas=self._quotas(now),
         )
@@ -346,16 +310,6 @@ class Engine:
         tracked.viewed_at = now
         tracked.is_dirty = False
 
-    def _totals(self) -> Totals:
-        return Totals(
-            probes=dict(self._probes),
-            spend_usd={t: micros / 1e6 for t, micros in self._spend.items()},
-            latency_counts={t: tuple(c) for t, c in self._latency_counts.items()},
-            latency_sum_s={t: micros / 1e6 for t, micros in self._latency_sums.items()},
-            gaps=dict(self._gaps),
-            order_changes=dict(self._changes),
-        )
-
 
 def _windows(spec: TargetSpec, policy: Policy) -> Mapping[str, float]:
     """Return the windows of a target: of a batch target those of a day or more, else the longest."""
@@ -363,11 +317,6 @@ def _windows(spec: TargetSpec, policy: Policy) -> Mapping[str, float]:
         return policy.windows
     days = {name: s for name, s in policy.windows.items() if s >= _BATCH_WINDOW_S_MIN}
     return days or dict([max(policy.windows.items(), key=lambda window: window[1])])
-
-
-def _micros(amount: float) -> int:
-    # Halves go up, as in SQLite's round: the stored rows must add up to the very same sum.
-    return floor(amount * 1_000_000 + 0.5)
 
 
 def _last(result: ProbeResult) -> LastProbe:

@@ -250,7 +250,7 @@ class JobSteps:
             # It is kept, and goes into URLs and logs.
             detail = "the job's name holds a secret"
             return replace(result, error=ErrorClass.PROTOCOL, latency_s=None, detail=detail), None
-        trouble = self._runner.own_trouble(started, wall) if found is None else None
+        trouble = self._runner.fitness.trouble(started, wall) if found is None else None
         if trouble is not None:
             fault = ErrorClass.MONITOR_FAULT
             result = replace(result, error=fault, detail=trouble, retry_at=None)

@@ -32,7 +32,7 @@ from monitor.core.snapshot import (
     TargetView,
     Totals,
 )
-from monitor.engine import LATENCY_BUCKETS_S
+from monitor.core.totals import LATENCY_BUCKETS_S
 from monitor.publisher import Publisher
 from monitor.version import __version__
 

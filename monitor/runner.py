@@ -23,13 +23,11 @@ from monitor.core.spec import TargetSpec
 from monitor.core.spend import CapUse, Decision
 from monitor.engine import Engine
 from monitor.errors import StoreError
-from monitor.lag import LagMeter
+from monitor.fitness import Fitness
 from monitor.limits import (
-    CLOCK_STEP_VOID_S,
     DRAIN_S,
     FREE_CALLS_AT_ONCE_MAX,
     FREE_CALLS_PER_PROVIDER_MAX,
-    LOOP_LAG_VOID_S,
     PROBES_AT_ONCE_MAX,
     PROBES_PER_PROVIDER_MAX,
 )
@@ -96,7 +94,7 @@ class Runner:
         store: Ledger,
         clock: Clock,
         rng: Random,
-        lag: LagMeter,
+        fitness: Fitness,
         redactor: Redactor,
         on_result: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -107,7 +105,7 @@ class Runner:
         self._store = store
         self._clock = clock
         self._rng = rng
-        self._lag = lag
+        self.fitness = fitness
         self._redact = redactor
         self._log = ProbeLog()
         self._on_result = on_result
@@ -347,7 +345,7 @@ class Runner:
                 log.exception("probe.crashed")
                 return fault(f"{type(error).__name__} in the monitor; its log has the rest")
         result = replace(result, started_at=now)
-        trouble = self.own_trouble(started, now)
+        trouble = self.fitness.trouble(started, now)
         if trouble is not None:
             return replace(
                 result,
@@ -357,22 +355,6 @@ class Runner:
                 retry_at=None,
             )
         return result
-
-    def own_trouble(self, started: float, wall_started: float) -> str | None:
-        """
-        Return why what happened since says nothing about a provider, or None (law 8).
-
-        *started* and *wall_started* are the monotonic and the wall time of its start.
-        """
-        late = self._lag.worst_since(started)
-        if late > LOOP_LAG_VOID_S:
-            return f"the monitor's event loop stalled for {late:.1f} s"
-        # Each clock against itself; only the two durations are compared.
-        wall_s = self._clock.wall() - wall_started
-        step = wall_s - (self._clock.monotonic() - started)
-        if abs(step) > CLOCK_STEP_VOID_S:
-            return f"the machine's wall clock stepped by {step:+.1f} s"
-        return None
 
     def redacted(self, result: ProbeResult) -> ProbeResult:
         """Return *result* without secrets in any text but our own ids."""

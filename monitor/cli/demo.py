@@ -16,7 +16,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from monitor import logs
-from monitor.app import Daemon, run_until_stopped
+from monitor.app import Daemon
 from monitor.cli import demo_config
 from monitor.cli.common import ConfigProblem
 from monitor.cli.table import order_view
@@ -24,6 +24,7 @@ from monitor.clock import SystemClock
 from monitor.config import parse
 from monitor.errors import MonitorError
 from monitor.secrets import Redactor
+from monitor.serve import run_until_stopped
 
 _REFRESH_S = 0.5
 _PLAIN_REFRESH_S = 5.0

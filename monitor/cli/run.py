@@ -9,11 +9,12 @@ from pathlib import Path
 import click
 
 from monitor import logs
-from monitor.app import Daemon, run_until_stopped
+from monitor.app import Daemon
 from monitor.cli.common import ConfigProblem, config_option, read_config
 from monitor.clock import SystemClock
 from monitor.errors import MonitorError
 from monitor.secrets import Redactor
+from monitor.serve import run_until_stopped
 
 
 @click.command()

@@ -20,6 +20,7 @@ from monitor.core.snapshot import GapReason
 from monitor.core.spec import TargetSpec
 from monitor.core.spend import Caps, Decision
 from monitor.engine import Engine
+from monitor.fitness import Fitness
 from monitor.lag import LagMeter
 from monitor.runner import Ledger, Runner
 from monitor.secrets import Redactor
@@ -161,7 +162,7 @@ def build(
         store=books,
         clock=clock,
         rng=Random(1),
-        lag=lag,
+        fitness=Fitness(lag, clock),
         redactor=Redactor(config.secrets),
     )
     return runner, books, clock, lag, engine

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from monitor.core.liveness import FreeCalls, heard, show
 from monitor.core.snapshot import LifeSign, Liveness, TargetView
 from monitor.core.spec import Policy, ProviderSpec
-from monitor.engine import LATENCY_BUCKETS_S, Engine, Past
+from monitor.core.totals import LATENCY_BUCKETS_S
+from monitor.engine import Engine, Past
 from monitor.store.reader import Reader
 from monitor.store.writer import Writer
 from probes.model import Limit, LimitPeriod, ProbeKind, ProbeReason, ProbeResult
