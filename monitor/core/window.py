@@ -10,7 +10,7 @@ enters and leaves a window never drift.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
@@ -261,3 +261,21 @@ class History:
             timeout_ratio=window.timeouts / (good + bad) if good + bad else None,
             last_sample_at=self._samples[window.hi - 1].at if n else None,
         )
+
+
+def figures_between(
+    samples: Iterable[Sample], since: float, until: float, name: str = "period"
+) -> WindowFigures:
+    """
+    Return the figures of the samples with ``since <= at < until``: of a calendar month, say.
+
+    The times are wall times in seconds; others than such samples are left out. Where the period
+    has not ended, pass what it has of now as *until*.
+    """
+    assert since < until
+    history = History({name: until - since})
+    for sample in samples:
+        if since <= sample.at < until:
+            history.append(sample)
+    # A window includes its end and not its start; this one is the other way round.
+    return history.figures(until - 1e-6)[name]

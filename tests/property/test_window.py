@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.core.availability import weighted
-from monitor.core.window import History
+from monitor.core.window import History, figures_between
 from probes.model import Outcome
 from tests.support.builders import NOW
 from tests.support.strategies import samples
@@ -133,3 +133,21 @@ def test_a_restart_changes_no_figure(appended, data):
             replayed.append(sample)
 
     assert live.figures(now) == replayed.figures(now)
+
+
+@given(
+    appended=st.lists(samples(OFFSETS.map(lambda s: NOW + s)), max_size=40),
+    first=st.integers(0, 1600),
+    span=st.integers(1, 800),
+)
+def test_a_period_has_its_first_moment_and_not_its_last(appended, first, span):
+    """Adjacent periods share no sample and lose none."""
+    since, until = NOW + first / 4, NOW + (first + span) / 4
+    members = [s for s in appended if since <= s.at < until]
+    kept = sorted((s for s in members if s.outcome is not Outcome.VOID), key=lambda s: s.at)
+    expected = oracle(members, until, until - since + 1.0)
+    actual = shown(figures_between(appended, since, until))
+
+    coverage = covered(kept, since, until) / (until - since)
+    assert abs(coverage - actual["coverage"]) < 1e-5  # The last microsecond is not in it.
+    assert close(expected | {"coverage": actual["coverage"]}, actual)
