@@ -22,17 +22,13 @@ from monitor.batches import Batches
 from monitor.books import StoreLedger
 from monitor.clock import Clock
 from monitor.config import Config
-from monitor.core.quota import LEARNED_S
 from monitor.core.schedule import Pass, phase_s
-from monitor.core.snapshot import Order
 from monitor.core.spend import Caps, spending
-from monitor.core.totals import LATENCY_BUCKETS_S
-from monitor.engine import Engine, Past
+from monitor.engine import Engine
 from monitor.errors import StoreError
 from monitor.fitness import Fitness
 from monitor.lag import LagMeter
 from monitor.limits import (
-    FREE_CALLS_REPLAYED,
     RESTART_SPREAD_S,
     RESTART_TURN_S,
     TICK_S_MAX,
@@ -40,6 +36,7 @@ from monitor.limits import (
     WRITE_BATCH_S,
 )
 from monitor.metrics import SelfFigures, build_registry, expose
+from monitor.past import restore
 from monitor.publisher import Publisher
 from monitor.runner import Probeable, Runner
 from monitor.scheduler import Schedule
@@ -228,19 +225,8 @@ class Daemon:
         return found
 
     def _replay(self) -> None:
-        """Fold what the store holds through the engine, exactly as it came."""
-        now = self.clock.wall()
-        longest = max(self.config.policy.windows.values())
-        orders: dict[tuple[str, str], Order] = {}
-        for pool in self.config.pools:
-            for profile in pool.profiles:
-                order = self.reader.last_order(pool, profile)
-                if order is not None:
-                    orders[pool.id, profile.name] = order
-        self.engine.restore(
-            self.reader.replay(now - max(longest, LEARNED_S), free_calls=FREE_CALLS_REPLAYED),
-            Past(totals=self.reader.totals(LATENCY_BUCKETS_S), orders=orders),
-        )
+        """Fold what the store holds through the engine, and what killed processes left."""
+        restore(self.engine, self.reader, self.config, self.clock.wall())
         for target_id, at in self.reader.last_reservations().items():
             # A probe that a killed process had under way left money booked, but no row.
             if at > (self.engine.last_start(target_id) or 0.0):

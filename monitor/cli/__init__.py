@@ -12,6 +12,7 @@ from monitor.version import __version__
 # Exit codes (DESIGN.md 5).
 PROVIDER_BAD: Final = 1
 INPUT_WRONG: Final = 2
+UNREACHABLE: Final = 3
 
 # Command to module: a daemon's import time is no part of `imgmon errors`.
 COMMANDS: Final = {
@@ -23,9 +24,13 @@ COMMANDS: Final = {
     "demo": "demo",
     "errors": "errors",
     "openapi": "openapi",
+    "order": "order",
     "plan": "plan",
+    "results": "results",
     "run": "run",
     "simulate": "simulate",
+    "status": "status",
+    "watch": "watch",
 }
 
 

@@ -19,12 +19,15 @@ from monitor import logs
 from monitor.app import Daemon
 from monitor.cli import demo_config
 from monitor.cli.common import ConfigProblem
+from monitor.cli.sources import liveness_out, order_out
 from monitor.cli.table import order_view
 from monitor.clock import SystemClock
 from monitor.config import parse
+from monitor.core.snapshot import Totals
 from monitor.errors import MonitorError
 from monitor.secrets import Redactor
 from monitor.serve import run_until_stopped
+from probes.model import ProbeKind
 
 _REFRESH_S = 0.5
 _PLAIN_REFRESH_S = 5.0
@@ -99,6 +102,15 @@ def _wait_until_up(process: subprocess.Popen[str]) -> None:
         raise MonitorError(f"the simulator did not start: {said[-1] if said else 'no word'}")
 
 
+def sums(totals: Totals) -> str:
+    """Return what was sent and paid for, free calls apart."""
+    counts = totals.probes.items()
+    free = sum(n for key, n in counts if key.kind == ProbeKind.LIVENESS)
+    drawn = sum(n for _, n in counts) - free
+    spent = sum(totals.spend_usd.values())
+    return f"{drawn} probes, ${spent:.2f} at list price; {free} free calls"
+
+
 async def watch(daemon: Daemon, seconds: float | None) -> None:
     """Show the demo's order: live on a terminal, else as text every few seconds."""
     console = Console()
@@ -114,9 +126,14 @@ async def watch(daemon: Daemon, seconds: float | None) -> None:
     def view() -> RenderableType:
         current = daemon.publisher.current
         assert current is not None, "the daemon publishes before it serves"
-        order = current.snapshot.orders[pool.id, pool.profile]
-        elapsed_s = clock.monotonic() - started
-        return order_view(order, current.snapshot, width=console.width, elapsed_s=elapsed_s)
+        snapshot = current.snapshot
+        return order_view(
+            order_out(snapshot, pool.id, pool.profile),
+            liveness_out(snapshot),
+            width=console.width,
+            elapsed_s=clock.monotonic() - started,
+            caption=sums(snapshot.totals),
+        )
 
     if not console.is_terminal:
         while not is_over():

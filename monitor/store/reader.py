@@ -98,6 +98,11 @@ class Reader:
             for row in rows:
                 yield probe_result(row)
 
+    def newest(self) -> float | None:
+        """Return the wall time of the newest probe, by its start; None without any."""
+        with self._session() as session:
+            return session.exec(select(func.max(ProbeRow.started_at))).one()
+
     def gaps(self, since: float) -> Iterator[Gap]:
         """Return the gaps at or after *since*, oldest first."""
         query = select(GapRow).where(col(GapRow.at) >= since).order_by(col(GapRow.id))

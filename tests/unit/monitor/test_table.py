@@ -7,6 +7,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from monitor.cli.demo import sums
+from monitor.cli.sources import liveness_out, order_out
 from monitor.cli.table import order_view
 from monitor.core.spec import Policy
 from monitor.engine import Engine
@@ -23,7 +25,9 @@ def shown(*results: ProbeResult, width: int = 160) -> str:
         engine.accept(result)
     snapshot = engine.tick(NOW + 10)
     console = Console(file=StringIO(), width=width)
-    console.print(order_view(snapshot.orders["pool", "balanced"], snapshot, width=width))
+    order = order_out(snapshot, "pool", "balanced")
+    caption = sums(snapshot.totals)
+    console.print(order_view(order, liveness_out(snapshot), width=width, caption=caption))
     return " ".join(console.file.getvalue().split())
 
 
