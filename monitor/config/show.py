@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from monitor.config.model import Config, cost_per_day
+from monitor.config.model import Config, cost_words
 from monitor.config.providers import quota_values
 from monitor.config.values import duration_value
 from monitor.core.spec import Objective, SpendCap, TargetSpec
@@ -27,7 +27,7 @@ def show(config: Config) -> str:
             is_time = f.name.endswith("_s")
             judging[f.name.removesuffix("_s")] = duration_value(value) if is_time else value
     lines = [
-        f"# {config.source}; canaries cost up to ${cost_per_day(config):.2f} a day",
+        f"# {config.source}; {cost_words(config)}",
         f"vantage = {toml(config.vantage)}",
         *_table("[server]", {"listen": listen, "public_read": config.public_read}),
         *_table("[store]", {"path": str(config.store_path)}),

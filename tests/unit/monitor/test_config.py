@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.config import config_schema, cost_per_day, load, parse, show
+from monitor.config import config_schema, cost_words, load, parse, show
 from monitor.config.providers import WireFormats
 from monitor.config.show import toml
 from monitor.config.values import (
@@ -615,10 +615,12 @@ def test_the_example_loads_and_costs_what_it_says():
     assert [(int(n), float(usd)) for n, usd in said] == [
         (86_400 / s.interval_s, round(s.price_usd * 86_400 / s.interval_s, 4)) for s in specs
     ]
-    assert f"${cost_per_day(config):.2f} a day in all" in text
+    a_day = sum(s.price_usd * 86_400 / s.interval_s for s in specs)
+    assert f"${a_day:.2f} a day in all" in text
+    assert f"canaries cost up to ${a_day:.2f} a day" == cost_words(config)
     caps = [p.spend_cap.usd_per_day for p in config.providers.values() if p.spend_cap]
-    assert cost_per_day(config) < config.spend_cap.usd_per_day < sum(caps)
-    assert 31 * cost_per_day(config) < config.spend_cap.usd_per_month
+    assert a_day < config.spend_cap.usd_per_day < sum(caps)
+    assert 31 * a_day < config.spend_cap.usd_per_month
     assert {"gemini", "openai-images", "openai-chat", "bfl"} == {spec.format for spec in specs}
 
 
@@ -661,7 +663,9 @@ def test_the_schema_describes_the_file():
 
 def test_the_cost_of_a_day_counts_every_slot():
     """Price times slots."""
-    assert 0.96 == pytest.approx(cost_per_day(parse(PROVIDER + TARGET, {}, "the test")))
+    config = parse(PROVIDER + TARGET, {}, "the test")
+
+    assert "canaries cost up to $0.96 a day" == cost_words(config)
 
 
 @given(seconds=st.integers(1, 10**9).map(float) | st.floats(1e-3, 1e9))
