@@ -47,12 +47,20 @@ class GapReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
-    """A measured share of *n* samples with its 95 % Wilson interval; all None when *n* is 0."""
+    """
+    A measured share of *n* samples with its 95 % Wilson interval; all None when *n* is 0.
+
+    Attributes:
+        weight: Sum of the weights of all samples.
+        squares: Sum of their squares.
+    """
 
     n: int
     value: float | None
     lower: float | None
     upper: float | None
+    weight: int = 0
+    squares: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +90,11 @@ class WindowFigures:
         failure_mean_s: Mean duration of bad samples, for the index.
         timeout_ratio: Share of timeouts among good and bad samples; None without any.
         last_sample_at: Wall time of the newest scheduled sample in the window.
+        latency_threshold_s: Over it a good sample is slow; None where nothing was promised or aimed
+            for.
+        fast: Good samples within that threshold.
+        latency_sli: Share of good and bad samples that are good and within the threshold, weighted
+            as availability is: a timeout is slow, and so is every failure. None without a threshold.
     """
 
     name: str
@@ -99,6 +112,9 @@ class WindowFigures:
     failure_mean_s: float | None
     timeout_ratio: float | None
     last_sample_at: float | None
+    latency_threshold_s: float | None = None
+    fast: int = 0
+    latency_sli: Ratio | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,6 +76,8 @@ class _Window:
     weights: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
     squares: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
     timeouts: int = 0
+    fast: int = 0
+    fast_weight: int = 0
     latencies: list[float] = field(default_factory=list)
     latency_sum: int = 0
     failure_sum: int = 0
@@ -92,8 +94,13 @@ class History:
     nothing and are not kept; beyond ``limits.SAMPLES_PER_TARGET_MAX`` the oldest are dropped.
     """
 
-    def __init__(self, windows: Mapping[str, float]) -> None:
-        """Watch *windows*: name to length in seconds."""
+    def __init__(self, windows: Mapping[str, float], *, threshold_s: float | None = None) -> None:
+        """
+        Watch *windows*: name to length in seconds.
+
+        *threshold_s* is the latency over which a good sample is slow; None for no latency SLI.
+        """
+        self._threshold_s = threshold_s
         self._samples: list[Sample] = []
         self._at: list[int] = []  # Same order as the samples, in microseconds.
         self._windows = [_Window(name, span_s) for name, span_s in windows.items()]
@@ -206,6 +213,9 @@ class History:
         window.weights[sample.outcome] += sign * sample.weight
         window.squares[sample.outcome] += sign * sample.weight**2
         if sample.latency_s is not None:
+            is_fast = self._threshold_s is not None and sample.latency_s <= self._threshold_s
+            window.fast += sign * is_fast
+            window.fast_weight += sign * is_fast * sample.weight
             window.latency_sum += sign * _micros(sample.latency_s)
             if sign > 0:
                 insort(window.latencies, sample.latency_s)
@@ -244,6 +254,7 @@ class History:
         good_weight = weights[Outcome.GOOD]
         ours = weights[Outcome.UNUSABLE], squares[Outcome.UNUSABLE]
         total, square = sum(weights[o] for o in _VALID), sum(squares[o] for o in _VALID)
+        decided = total - ours[0], square - ours[1], good + bad
         return WindowFigures(
             name=window.name,
             span_s=window.span_s,
@@ -251,7 +262,7 @@ class History:
             good=good,
             bad=bad,
             unusable=unusable,
-            provider=weighted(good_weight, total - ours[0], square - ours[1], good + bad),
+            provider=weighted(good_weight, *decided),
             user=weighted(good_weight, total, square, n),
             coverage=coverage,
             quantiles={q: quantile(window.latencies, q) for q in QUANTILES},
@@ -260,20 +271,30 @@ class History:
             failure_mean_s=window.failure_sum / bad / 1e6 if bad else None,
             timeout_ratio=window.timeouts / (good + bad) if good + bad else None,
             last_sample_at=self._samples[window.hi - 1].at if n else None,
+            latency_threshold_s=self._threshold_s,
+            fast=window.fast,
+            latency_sli=(
+                None if self._threshold_s is None else weighted(window.fast_weight, *decided)
+            ),
         )
 
 
 def figures_between(
-    samples: Iterable[Sample], since: float, until: float, name: str = "period"
+    samples: Iterable[Sample],
+    since: float,
+    until: float,
+    name: str = "period",
+    *,
+    threshold_s: float | None = None,
 ) -> WindowFigures:
     """
     Return the figures of the samples with ``since <= at < until``: of a calendar month, say.
 
-    The times are wall times in seconds; others than such samples are left out. Where the period
+    *threshold_s* is that of the latency SLI, as for :class:`History`. The times are wall times in seconds; others than such samples are left out. Where the period
     has not ended, pass what it has of now as *until*.
     """
     assert since < until
-    history = History({name: until - since})
+    history = History({name: until - since}, threshold_s=threshold_s)
     for sample in samples:
         if since <= sample.at < until:
             history.append(sample)
