@@ -230,7 +230,7 @@ class Daemon:
     def _replay(self) -> None:
         """Fold what the store holds through the engine, exactly as it came."""
         now = self.clock.wall()
-        longest = max(self.config.policy.windows.values())
+        longest = self.engine.remembers_s
         orders: dict[tuple[str, str], Order] = {}
         for pool in self.config.pools:
             for profile in pool.profiles:
@@ -240,6 +240,7 @@ class Daemon:
         self.engine.restore(
             self.reader.replay(now - max(longest, LEARNED_S), free_calls=FREE_CALLS_REPLAYED),
             Past(totals=self.reader.totals(LATENCY_BUCKETS_S), orders=orders),
+            self.reader.gaps(now - longest),
         )
         for target_id, at in self.reader.last_reservations().items():
             # A probe that a killed process had under way left money booked, but no row.

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from monitor.core.gaps import Gap
 from monitor.core.health import HealthState, fold, judge
 from monitor.core.liveness import FreeCalls, heard, is_due, show
+from monitor.core.maintenance import maintenance_end
 from monitor.core.pace import Pace, attempted, follow
 from monitor.core.quota import (
     Kind,
@@ -28,8 +30,8 @@ from monitor.core.quota import (
 from monitor.core.ranking import build_order
 from monitor.core.ration import Wish, shares
 from monitor.core.schedule import Pass, extra_due, plan_slot
+from monitor.core.slo import budget_windows, error_budget, latency_threshold, verdicts
 from monitor.core.snapshot import (
-    GapReason,
     Health,
     LastProbe,
     Order,
@@ -108,7 +110,7 @@ class Engine:
         self._providers = providers or {}
         self._policy = policy
         self._tracked = {
-            target_id: _Tracked(spec, History(_windows(spec, policy)))
+            target_id: _Tracked(spec, _history(spec, self._pools, policy))
             for target_id, spec in targets.items()
         }
         # As the store's ledger was last read: the books are there, these are for showing them.
@@ -121,14 +123,21 @@ class Engine:
         self._version = 0
         self._counters = Counters()
 
-    def restore(self, results: Iterable[ProbeResult], past: Past) -> None:
+    @property
+    def remembers_s(self) -> float:
+        """How far back results and gaps change any figure, in seconds."""
+        return max((t.history.longest_s for t in self._tracked.values()), default=0.0)
+
+    def restore(self, results: Iterable[ProbeResult], past: Past, gaps: Iterable[Gap] = ()) -> None:
         """
-        Replay stored *results* (oldest first) through the same fold as live ones.
+        Replay stored *results* (oldest first) and *gaps* through the same fold as live ones.
 
         Counters and orders come from *past*: rows older than the windows count there too.
         """
         for result in results:
             self.accept(result)
+        for gap in gaps:
+            self.gap(gap)
         self._counters = Counters(past.totals)
         known = {(pool.id, p.name) for pool in self._pools for p in pool.profiles}
         self._orders = {key: order for key, order in past.orders.items() if key in known}
@@ -164,9 +173,13 @@ class Engine:
             )
         self._counters.probe(result)
 
-    def gap(self, target_id: str, reason: GapReason) -> None:
+    def gap(self, gap: Gap) -> None:
         """Count a slot in which no probe ran."""
-        self._counters.gap(target_id, reason)
+        self._counters.gap(gap.target_id, gap.reason)
+        tracked = self._tracked.get(gap.target_id)
+        if tracked is not None:
+            tracked.is_dirty = True
+            tracked.history.gap(gap.at, gap.reason, gap.slot_s)
 
     def attempted(self, target_id: str, at: float) -> None:
         """Take note of a generation at *at* of which nothing else is known, sent or not."""
@@ -192,7 +205,8 @@ class Engine:
         tracked = self._tracked[target_id]
         if tracked.spec.is_batch:  # A job confirms nothing soon: its slots alone are measured.
             return None
-        return extra_due(tracked.state, tracked.pace, tracked.spec, self._policy, next_slot_at)
+        due = extra_due(tracked.state, tracked.pace, tracked.spec, self._policy, next_slot_at)
+        return due and (maintenance_end(tracked.spec.maintenance, due) or due)
 
     def last_start(self, target_id: str) -> float | None:
         """Return the start of the newest generation, whatever came of it; None before the first."""
@@ -294,21 +308,33 @@ class Engine:
         return changed
 
     def _view(self, tracked: _Tracked, now: float) -> None:
+        spec, figures = tracked.spec, tracked.history.figures(now)
+        windows = {name: f for name, f in figures.items() if name in self._policy.windows}
         view = TargetView(
-            spec=tracked.spec,
-            health=judge(tracked.state, now, spec=tracked.spec, policy=self._policy),
-            windows=tracked.history.figures(now),
+            spec=spec,
+            health=judge(tracked.state, now, spec=spec, policy=self._policy),
+            windows=windows,
             last=tracked.last,
             recent_latencies=tracked.history.recent_latencies(_RECENT_LATENCIES),
-            liveness=show(
-                tracked.calls, now, interval_s=tracked.spec.liveness_s, policy=self._policy
-            ),
+            liveness=show(tracked.calls, now, interval_s=spec.liveness_s, policy=self._policy),
+            claims={name: verdicts(f, spec.claim, spec) for name, f in windows.items()},
+            budget=error_budget(spec.claim.availability, {f.span_s: f for f in figures.values()}),
         )
         # An equal view keeps its identity, and with it its encoded bytes.
         if view != tracked.view:
             tracked.view = view
         tracked.viewed_at = now
         tracked.is_dirty = False
+
+
+def _history(spec: TargetSpec, pools: Iterable[PoolSpec], policy: Policy) -> History:
+    """Return an empty history of all windows that anything of a target is figured over."""
+    windows = _windows(spec, policy)
+    return History(
+        {**windows, **budget_windows(spec, windows.values())},
+        threshold_s=latency_threshold(spec, pools),
+        maintenance=spec.maintenance,
+    )
 
 
 def _windows(spec: TargetSpec, policy: Policy) -> Mapping[str, float]:

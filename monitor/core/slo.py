@@ -44,6 +44,29 @@ def latency_threshold(spec: TargetSpec, pools: Iterable[PoolSpec]) -> float | No
     return min((aim for aim in aims if aim is not None), default=None)
 
 
+def budget_windows(spec: TargetSpec, shown: Iterable[float]) -> dict[str, float]:
+    """
+    Return the windows that a target's error budget needs beside those of the lengths *shown*.
+
+    By a name that no configured window can have; none without a budget. Results of batch jobs come
+    up to a day after the time they are dated by, so rates of theirs are over a day and more.
+    """
+    if not _has_budget(spec.claim.availability):
+        return {}
+    least_s = DAY_S if spec.is_batch else 0.0
+    there = set(shown)
+    return {
+        f"slo {name}": span_s
+        for name, span_s in {"30d": BUDGET_S, **BURNS_S}.items()
+        if span_s not in there and span_s >= least_s
+    }
+
+
+def _has_budget(objective: float | None) -> bool:
+    """Return whether an objective leaves something to fail: one of 1 leaves nothing to spend."""
+    return objective is not None and objective < 1
+
+
 def judge_ratio(ratio: Ratio, claim: float) -> Verdict:
     """Return whether a measured share attains *claim* (0..1): its whole interval has to agree."""
     if ratio.lower is None or ratio.upper is None:
@@ -236,7 +259,7 @@ def error_budget(
         by_span: Figures by the length of their window in seconds, with one of ``BUDGET_S``; burn
             rates are those of ``BURNS_S`` that are among them.
     """
-    if objective is None or objective == 1:
+    if objective is None or not _has_budget(objective):
         return None
     budget = 1 - objective
     whole = by_span[BUDGET_S].provider

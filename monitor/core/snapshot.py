@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum
 from monitor.core.quota import QuotaFigures
 from monitor.core.spec import PoolSpec, Profile, TargetSpec
 from monitor.core.spend import Spending
+from monitor.core.verdict import ClaimVerdict, ErrorBudget
 from probes.model import ErrorClass, ImageFacts, Outcome, Phase
 
 
@@ -43,6 +44,14 @@ class GapReason(StrEnum):
     PAUSED = "paused"
     MISSED = "missed"
     FRESH_REPORTS = "fresh_reports"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapCount:
+    """How many slots of a window were gaps of one reason, and the share of the window they are."""
+
+    slots: int
+    share: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +92,7 @@ class WindowFigures:
         provider: Availability as the provider's own record: good / (good + bad), each sample
             weighing the time it stands for.
         user: Usability to us: good / (good + bad + unusable), likewise.
-        coverage: Share of the window that samples speak for, 0..1 (laws 2 and 5).
+        coverage: Share of the window, less maintenance, that samples speak for, 0..1 (laws 2, 5).
         quantiles: 0.5, 0.9, 0.95 and 0.99 of the latency of good samples.
         latency_n: Good samples in the quantiles.
         latency_mean_s: Mean latency of good samples, for the index.
@@ -95,6 +104,9 @@ class WindowFigures:
         fast: Good samples within that threshold.
         latency_sli: Share of good and bad samples that are good and within the threshold, weighted
             as availability is: a timeout is slow, and so is every failure. None without a threshold.
+        since: When the first sample or gap of the window was; None without any.
+        gaps: Slots without a probe, by reason.
+        maintenance_s: Announced maintenance in the window, which counts for no coverage.
     """
 
     name: str
@@ -115,6 +127,9 @@ class WindowFigures:
     latency_threshold_s: float | None = None
     fast: int = 0
     latency_sli: Ratio | None = None
+    since: float | None = None
+    gaps: Mapping[GapReason, GapCount] = field(default_factory=dict)
+    maintenance_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +212,8 @@ class TargetView:
     last: LastProbe | None
     recent_latencies: tuple[float, ...]  # Newest last, good scheduled samples, bounded.
     liveness: Liveness = field(default_factory=Liveness)
+    claims: Mapping[str, tuple[ClaimVerdict, ...]] = field(default_factory=dict)  # By window.
+    budget: ErrorBudget | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

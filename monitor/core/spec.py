@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from monitor.core.maintenance import Rules
 from probes.model import ErrorClass, LimitPeriod
 
 
@@ -115,6 +116,7 @@ class TargetSpec:
         liveness_s: Time between two free calls; None where none are made.
         is_batch: Its canaries are jobs of a batch queue, several of which may be under way.
         poll_s: Longest pause between two looks at such a job.
+        maintenance: Announced times in which no canary is sent.
         unusable: Set when no probe can be sent at all (a missing key), with *unusable_detail*
             saying what to do.
     """
@@ -133,6 +135,7 @@ class TargetSpec:
     poll_s: float = 600.0
     claim: Objective = field(default_factory=Objective)
     spend_cap: SpendCap | None = None
+    maintenance: Rules = ()
     unusable: ErrorClass | None = None
     unusable_detail: str = ""
 

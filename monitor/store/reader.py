@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -20,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, select
 
 from monitor.core.batch import Job, Stage
+from monitor.core.gaps import Gap
 from monitor.core.quota import DAY_S_MAX
 from monitor.core.snapshot import GapReason, Order, ProbeCount, Totals
 from monitor.core.spec import PoolSpec, Profile
@@ -42,16 +42,6 @@ from probes.model import ErrorClass, LimitPeriod, Outcome, ProbeKind, ProbeResul
 _ROWS_AT_ONCE: Final = 1_000
 _PAGE_MAX: Final = 1_000
 _IS_NO_CALL: Final = col(ProbeRow.kind) != ProbeKind.LIVENESS.value
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A stored slot in which no probe ran."""
-
-    target_id: str
-    at: float
-    reason: GapReason
-    slot_s: float
 
 
 class Reader:
