@@ -38,6 +38,7 @@ TARGETS_MAX: Final = 2_000
 POOLS_MAX: Final = 500
 PROFILES_MAX: Final = 20
 WINDOWS_MAX: Final = 12
+MAINTENANCE_MAX: Final = 200
 CONFIG_BYTES_MAX: Final = 1024 * 1024
 INTERVAL_S_MIN: Final = 1.0  # The demo compresses time; real canaries cost money long before.
 INTERVAL_S_MAX: Final = 7 * 86_400.0

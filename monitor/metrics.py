@@ -34,6 +34,7 @@ from monitor.core.snapshot import (
 )
 from monitor.core.totals import LATENCY_BUCKETS_S
 from monitor.publisher import Publisher
+from monitor.slo_metrics import SLO_GAUGES, put_slo
 from monitor.version import __version__
 
 
@@ -137,6 +138,7 @@ GAUGES: Final[tuple[Spec, ...]] = (
         _T,
     ),
     ("imgmon_target_price_usd", "Configured price of one image.", _T),
+    *SLO_GAUGES,
 )
 COUNTERS: Final[tuple[Spec, ...]] = (
     ("imgmon_probes", "Probes finished.", (*_T, "kind", "outcome", "error")),
@@ -262,6 +264,7 @@ def _target_gauges(put: Put, target: str, view: TargetView) -> None:
     if view.last is not None:
         put("imgmon_last_probe_timestamp_seconds", (target,), view.last.started_at)
     _liveness_gauges(put, target, view.liveness)
+    put_slo(put, target, view)
     for window, figures in view.windows.items():
         ratios: dict[str, Ratio] = {"provider": figures.provider, "user": figures.user}
         for of, ratio in ratios.items():

@@ -40,7 +40,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> set[str]:
         if inner and inner[0].model_fields:
             found |= keys(inner[0], f"{prefix}{name}.")
         else:
-            found.add(f"{prefix}{name}")
+            found.add(f"{prefix}{field.alias or name}")
     return found
 
 

@@ -8,11 +8,12 @@ so its entity tag is a strong validator of the bytes. Freshness travels in heade
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Final
 
+from monitor.api import slo
 from monitor.core.availability import floor_ratio
 from monitor.core.snapshot import (
     LastProbe,
@@ -25,6 +26,7 @@ from monitor.core.snapshot import (
     TargetView,
     WindowFigures,
 )
+from monitor.core.verdict import ClaimVerdict
 from monitor.publisher import Body
 
 SCHEMA: Final = 1
@@ -85,7 +87,10 @@ class Encoder:
         known = self._views.get(target_id)
         if known is None or known[0] is not view:
             summary = target_document(view)
-            windows = {name: window_document(w) for name, w in view.windows.items()}
+            windows = {
+                name: window_document(w, view.claims.get(name, ()))
+                for name, w in view.windows.items()
+            }
             known = (
                 view,
                 summary,
@@ -211,6 +216,7 @@ def target_document(view: TargetView) -> dict[str, Any]:
         "error": health.error.value if health.error else None,
         "detail": health.detail,
         "retry_at": timestamp(health.retry_at),
+        "error_budget": slo.budget_document(view.budget),
         "policy_blocks_in_a_row": health.consecutive_policy_blocks,
         "liveness": liveness_document(view.liveness, spec.liveness_s),
         "last_probe": last_document(view.last) if view.last else None,
@@ -259,8 +265,8 @@ def last_document(last: LastProbe) -> dict[str, Any]:
     }
 
 
-def window_document(window: WindowFigures) -> dict[str, Any]:
-    """Return the figures of one window: both views, n, coverage, intervals, percentiles."""
+def window_document(window: WindowFigures, claims: Iterable[ClaimVerdict] = ()) -> dict[str, Any]:
+    """Return the figures of one window: both views, n, coverage, intervals, percentiles, claims."""
     return {
         "span_s": window.span_s,
         "samples": window.n,
@@ -269,8 +275,17 @@ def window_document(window: WindowFigures) -> dict[str, Any]:
         "unusable": window.unusable,
         "coverage_ratio": _floored(window.coverage),
         "last_sample_at": timestamp(window.last_sample_at),
+        "since": timestamp(window.since),
+        "gaps": slo.gaps_document(window.gaps),
+        "maintenance_s": _rounded(window.maintenance_s, 3),
+        "claims": slo.claims_document(claims),
         "availability": {"provider": _ratio(window.provider), "user": _ratio(window.user)},
         "timeouts_ratio": _rounded(window.timeout_ratio),
+        "latency_sli": (
+            {"threshold_s": window.latency_threshold_s, **_ratio(window.latency_sli)}
+            if window.latency_sli
+            else None
+        ),
         "latency_s": {
             "samples": window.latency_n,
             "mean": _rounded(window.latency_mean_s),

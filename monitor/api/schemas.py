@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from monitor.api.slo_schemas import BudgetOut, ClaimOut, GapOut
+
 State = Literal["healthy", "suspect", "degraded", "down", "unusable", "unknown"]
 Seconds = float
 Ratio = float
@@ -163,6 +165,7 @@ class TargetOut(BaseModel):
     error: str | None
     detail: str
     retry_at: str | None
+    error_budget: BudgetOut | None = Field(description="Null without a claimed availability.")
     policy_blocks_in_a_row: int
     liveness: LivenessOut
     last_probe: ProbeOut | None
@@ -210,6 +213,12 @@ class LatencyOut(BaseModel):
     p99: QuantileOut
 
 
+class LatencySliOut(RatioOut):
+    """Share of good and bad samples that are good and within the threshold."""
+
+    threshold_s: Seconds
+
+
 class WindowOut(BaseModel):
     """Figures of one window."""
 
@@ -218,10 +227,17 @@ class WindowOut(BaseModel):
     good: int
     bad: int
     unusable: int
-    coverage_ratio: Ratio
+    coverage_ratio: Ratio = Field(description="Of the window less maintenance.")
     last_sample_at: str | None
+    since: str | None = Field(description="First sample or gap of the window.")
+    gaps: dict[str, GapOut] = Field(description="Slots without a probe, by reason.")
+    maintenance_s: Seconds
+    claims: list[ClaimOut]
     availability: ViewsOut
     timeouts_ratio: Ratio | None
+    latency_sli: LatencySliOut | None = Field(
+        description="Null where no p95 is claimed or aimed for."
+    )
     latency_s: LatencyOut
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from monitor.clock import SystemClock
 from monitor.config.file import Tables, decode, read_tables, read_toml, suggestion
+from monitor.config.maintenance import with_maintenance
 from monitor.config.model import Config
 from monitor.config.providers import Provider, Providers, WireFormats, spend_cap
 from monitor.config.schema import ObjectiveTable, PoolTable, TargetTable
@@ -139,6 +140,7 @@ class _Builder:
             if made is not None:
                 targets.append(made[0])
                 specs[table.id] = made[1]
+        specs = with_maintenance(specs, self._tables.rest.maintenance, self._check_reference)
         self._providers.check_limits((p.spec for p in providers.values()), specs.values())
         pools = tuple(self._pool(f"pools[{i}]", t) for i, t in self._tables.pools.items())
         self._warnings.extend(_mixed(pools, specs))

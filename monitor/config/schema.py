@@ -20,7 +20,14 @@ from pydantic_core import PydanticCustomError
 
 from monitor.config import values
 from monitor.core.spec import Policy
-from monitor.limits import INTERVAL_S_MIN, POOLS_MAX, PROFILES_MAX, TARGETS_MAX, WINDOWS_MAX
+from monitor.limits import (
+    INTERVAL_S_MIN,
+    MAINTENANCE_MAX,
+    POOLS_MAX,
+    PROFILES_MAX,
+    TARGETS_MAX,
+    WINDOWS_MAX,
+)
 from monitor.secrets import Reference, SecretError, parse_reference
 
 T = TypeVar("T")
@@ -98,6 +105,16 @@ Zone = Annotated[
     ZoneInfo,
     PlainValidator(_told(values.parse_zone)),
     WithJsonSchema({"type": "string", "examples": ["America/Los_Angeles", "UTC"]}),
+]
+Moment = Annotated[
+    float,
+    PlainValidator(_told(values.parse_moment)),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+WeeklyTimes = Annotated[
+    tuple[int, int, int],
+    PlainValidator(_told(values.parse_weekly)),
+    WithJsonSchema({"type": "string", "pattern": values.WEEKLY_PATTERN}),
 ]
 Requests = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -288,6 +305,37 @@ class JudgingTable(Table):
     )
 
 
+class MaintenanceTable(Table):
+    """Announced times in which targets are not probed: once, or every week."""
+
+    targets: list[str] = Field(default=[], description="Ids of targets it concerns.")
+    providers: list[str] = Field(default=[], description="Providers all of whose targets it does.")
+    since: Moment | None = Field(
+        default=None, alias="from", description="Begin, with an offset: 2026-12-01T22:00:00Z."
+    )
+    until: Moment | None = Field(default=None, description="End; weekly times may go on without.")
+    weekly: WeeklyTimes | None = Field(
+        default=None, description='Only these times of the local clock: "sun 02:00-04:00".'
+    )
+    zone: Zone | None = Field(default=None, description="Zone of weekly; default UTC.")
+
+    @model_validator(mode="after")
+    def _is_a_time_of_something(self) -> Self:
+        wrong: tuple[str, str] | None = None
+        if not self.targets and not self.providers:
+            wrong = "concerns nothing", "give targets or providers"
+        elif self.weekly is None and (self.since is None or self.until is None):
+            wrong = "has no time", "give from and until, or weekly"
+        elif self.since is not None and self.until is not None and self.until <= self.since:
+            wrong = "must end after it begins", "let until be later than from"
+        elif self.zone is not None and self.weekly is None:
+            wrong = "has a zone, which is for weekly times", "drop zone, or give weekly"
+        if wrong is not None:
+            context = {"message": wrong[0], "fix": wrong[1]}
+            raise PydanticCustomError("imgmon", "{message}", context)
+        return self
+
+
 class ServerTable(Table):
     """The HTTP API."""
 
@@ -327,6 +375,7 @@ class FileTable(Table):
         description="Name to length, shortest first.",
     )
     judging: JudgingTable = Field(default_factory=JudgingTable)
+    maintenance: list[MaintenanceTable] = Field(default=[], max_length=MAINTENANCE_MAX)
     spend_cap: SpendCapTable | None = None
     providers: list[ProviderTable] = Field(default=[], max_length=TARGETS_MAX)
     targets: list[TargetTable] = Field(default=[], max_length=TARGETS_MAX)

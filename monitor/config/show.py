@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
+from datetime import datetime
 from typing import Any
 
+from monitor.config.maintenance import maintenance_values
 from monitor.config.model import Config, cost_per_day
 from monitor.config.providers import quota_values
 from monitor.config.values import duration_value
@@ -46,6 +48,8 @@ def show(config: Config) -> str:
         profiles = [{"name": p.name, "usd_per_second": p.usd_per_second} for p in pool.profiles]
         values = {"id": pool.id, "profile": pool.profile, "slo": _objective(pool.slo)}
         lines += _table("[[pools]]", values | {"profiles": profiles})
+    for values in maintenance_values(config.specs):
+        lines += _table("[[maintenance]]", values)
     return "\n".join(lines)
 
 
@@ -146,7 +150,7 @@ def _key(key: str) -> str:
 
 
 def toml(value: Any) -> str:
-    """Return *value* (text, number, bool, list or mapping of such) as an inline TOML value."""
+    """Return *value* (text, number, bool, time, list or mapping of such) as an inline TOML value."""
     if isinstance(value, str):
         # JSON's escapes are TOML's, but for the one control character that JSON leaves alone.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
@@ -155,6 +159,8 @@ def toml(value: Any) -> str:
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(toml, value))}]"
+    if isinstance(value, datetime):
+        return value.isoformat()
     if isinstance(value, bool):
         return str(value).lower()
     return repr(value)

@@ -22,8 +22,11 @@ from monitor.config.values import (
     parse_base_url,
     parse_duration,
     parse_listen,
+    parse_weekly,
     parse_zone,
+    weekly_text,
 )
+from monitor.core.maintenance import Weekly
 from monitor.core.spec import PROFILES, Objective, Policy, Profile, QuotaSpec, SpendCap
 from monitor.errors import ConfigError, MonitorError, Problem
 from monitor.limits import CONFIG_BYTES_MAX, TARGETS_MAX
@@ -636,6 +639,56 @@ def test_what_is_shown_can_be_loaded_again():
     assert "read 2026-11-22" in show(config)
 
 
+MAINTENANCE = """
+[[maintenance]]
+targets = ["pic"]
+providers = ["lab"]
+from = 2026-12-01T22:00:00+01:00
+until = 2026-12-02T02:00:00.250Z
+
+[[maintenance]]
+providers = ["lab"]
+weekly = "sat 22:00-02:30"
+zone = "Europe/Berlin"
+
+[[maintenance]]
+targets = ["pic"]
+weekly = "mon 00:00-24:00"
+until = 2027-01-01T00:00:00Z
+"""
+
+
+def test_maintenance_is_of_targets_and_of_all_of_a_provider():
+    """Each once, in file order; times are read with their offset, weekly ones with their zone."""
+    other = PROVIDER.replace("lab", "idle") + TARGET.replace("pic", "two").replace("lab", "idle")
+    specs = parse(PROVIDER + TARGET + other + MAINTENANCE, {}, "the test").specs
+    once, late, whole_day = specs["pic"].maintenance
+
+    assert (1_796_158_800.0, 1_796_176_800.25) == (once.since, once.until)
+    assert Weekly(weekday=5, start_s=79_200, end_s=95_400, zone=ZoneInfo("Europe/Berlin")) == (
+        late.weekly
+    )
+    assert Weekly(weekday=0, start_s=0, end_s=86_400, zone=ZoneInfo("UTC")) == whole_day.weekly
+    assert (None, 1_798_761_600.0) == (whole_day.since, whole_day.until)
+    assert () == specs["two"].maintenance
+
+
+def test_maintenance_that_is_shown_can_be_loaded_again():
+    """It says the same of every target."""
+    config = parse(PROVIDER + TARGET + MAINTENANCE, {}, "the test")
+
+    assert config.specs == parse(show(config), {}, "again").specs
+    assert 3 == show(config).count("[[maintenance]]")
+
+
+@given(weekday=st.integers(0, 6), start=st.integers(0, 1439), length=st.integers(1, 1439))
+def test_weekly_times_are_read_as_they_are_written(weekday, start, length):
+    """Law: whatever begins on a day and ends within the next one has its text."""
+    times = (weekday, start * 60, (start + length) * 60)
+
+    assert times == parse_weekly(weekly_text(*times))
+
+
 def test_a_provider_without_targets_is_shown_too():
     """With an IPv6 address and without a key."""
     text = PROVIDER + PROVIDER.replace("lab", "idle") + TARGET
@@ -656,7 +709,10 @@ def test_the_schema_describes_the_file():
     assert ["id", "provider", "model", "interval"] == tables["TargetTable"]["required"]
     assert "anyOf" in tables["TargetTable"]["properties"]["interval"]
     sections = {"vantage", "server", "store", "log", "windows", "judging", "providers", "targets"}
-    assert sections | {"pools", "spend_cap"} == set(schema["properties"])
+    assert sections | {"pools", "spend_cap", "maintenance"} == set(schema["properties"])
+    assert {"targets", "providers", "from", "until", "weekly", "zone"} == set(
+        tables["MaintenanceTable"]["properties"]
+    )
 
 
 def test_the_cost_of_a_day_counts_every_slot():
