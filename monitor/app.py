@@ -40,6 +40,7 @@ from monitor.limits import (
     WRITE_BATCH_S,
 )
 from monitor.metrics import SelfFigures, build_registry, expose
+from monitor.months import Months
 from monitor.publisher import Publisher
 from monitor.runner import Probeable, Runner
 from monitor.scheduler import Schedule
@@ -119,6 +120,9 @@ class Daemon:
             redactor=Redactor(config.secrets),
             on_result=self._learned,
         )
+        self.months = Months(
+            config.specs, config.pools, reader=self.reader, writer=self.writer, clock=clock
+        )
         self.schedule = Schedule(
             {target_id: p.spec.interval_s for target_id, p in self.probeables.items()},
             liveness=self.runner.liveness_intervals,
@@ -157,6 +161,7 @@ class Daemon:
             asyncio.create_task(self._pulse(), name="pulse"),
             asyncio.create_task(self._first_probes(), name="first probes"),
             asyncio.create_task(self.batches.run(), name="batches"),
+            asyncio.create_task(self.months.run(), name="months"),
         ]
         self.schedule.start(int(self.reader.fact(SCHEDULE_SEED)))
         log.info(
@@ -335,6 +340,7 @@ class Daemon:
                 publisher=self.publisher,
                 clock=self.clock,
                 results=lambda *asked: routes.Page(*self.reader.results(*asked)),
+                months=self.months.of,
                 problems=self.problems,
                 metrics=lambda accept: expose(self.registry, accept),
             )

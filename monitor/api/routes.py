@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from monitor.api import encode, schemas
 from monitor.api.problems import ProblemOut
 from monitor.clock import Clock
+from monitor.core.months import MonthFigures
 from monitor.publisher import Body, Published, Publisher
 from probes.model import ProbeKind, ProbeResult
 
@@ -49,12 +50,14 @@ class Sources:
     Attributes:
         results: (target id, cursor, limit, kind) to a page of stored probes; runs in a thread.
         problems: Reasons why the daemon is not ready; empty when it is.
+        months: Target id to its calendar months, oldest first; runs in a thread.
         metrics: Accept header to (media type, exposition); runs in a thread.
     """
 
     publisher: Publisher
     clock: Clock
     results: Callable[[str, int | None, int, ProbeKind | None], Page]
+    months: Callable[[str], tuple[MonthFigures, ...]]
     problems: Callable[[], list[str]]
     metrics: Callable[[str], tuple[str, bytes]]
 

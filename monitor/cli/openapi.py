@@ -19,6 +19,7 @@ def command() -> None:
         publisher=Publisher(lambda _: {}),
         clock=SystemClock(),
         results=lambda *_: Page((), None),
+        months=lambda _: (),
         problems=list,
         metrics=lambda _: ("text/plain", b""),
     )

@@ -180,15 +180,18 @@ def _verdict(
 ) -> ClaimVerdict:
     verdict, decider = judge_ratio(ratio, share), None
     claimed = f"{exact_percent(share)} % is claimed"
+    prove, allow = ("proves", "allows") if ratio.n == 1 else ("prove", "allow")
     if verdict is Verdict.ATTAINED:
         assert ratio.lower is not None
-        said = f"{evidence} prove {_at_least(ratio.lower, share)} %{within}; {claimed}"
+        said = f"{evidence} {prove} {_at_least(ratio.lower, share)} %{within}; {claimed}"
     elif verdict is Verdict.MISSED:
         assert ratio.upper is not None
-        said = f"{evidence} allow {_at_most(ratio.upper, share)}{within}; {claimed}"
+        said = f"{evidence} {allow} {_at_most(ratio.upper, share)}{within}; {claimed}"
     else:
         decider = _decider(ratio, share, figures, spec)
-        proven = "" if ratio.lower is None else f" prove {_at_least(ratio.lower, share)} %{within}"
+        proven = (
+            "" if ratio.lower is None else f" {prove} {_at_least(ratio.lower, share)} %{within}"
+        )
         said = f"{evidence}{proven}; {_would_decide(decider, ratio, share, figures)}"
     return ClaimVerdict(
         kind=kind, claim=claim, verdict=verdict, decider=decider, words=f"{verdict}: {said}"

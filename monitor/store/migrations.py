@@ -47,6 +47,10 @@ def _add_batch_jobs(connection: Connection) -> None:
     _create_tables(connection, "batch_jobs")
 
 
+def _add_months(connection: Connection) -> None:
+    _create_tables(connection, "months")
+
+
 def _add_columns(connection: Connection, table: str, *names: str) -> None:
     """Add columns that may be null, unless the table was made with them."""
     there = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table})")}
@@ -68,6 +72,7 @@ STEPS: Final[tuple[Callable[[Connection], None], ...]] = (
     _add_what_free_calls_tell,
     _book_free_probes,
     _add_batch_jobs,
+    _add_months,
 )
 
 

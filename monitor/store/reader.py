@@ -7,10 +7,10 @@ Every call opens the file read-only for itself, so a reader never holds up the w
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import NullPool, Select, case, create_engine, func, or_
@@ -41,6 +41,7 @@ from probes.model import ErrorClass, LimitPeriod, Outcome, ProbeKind, ProbeResul
 
 _ROWS_AT_ONCE: Final = 1_000
 _PAGE_MAX: Final = 1_000
+T = TypeVar("T")
 _IS_NO_CALL: Final = col(ProbeRow.kind) != ProbeKind.LIVENESS.value
 
 
@@ -222,6 +223,11 @@ class Reader:
         with self._session() as session:
             row = session.exec(query).first()
             return order_of(row, pool, profile) if row else None
+
+    def ask(self, work: Callable[[Session], T]) -> T:
+        """Return what *work* finds; it must leave nothing of the session behind."""
+        with self._session() as session:
+            return work(session)
 
     def size_bytes(self) -> int:
         """Return the length of the file and its write-ahead log; 0 when there is none."""

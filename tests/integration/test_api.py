@@ -43,6 +43,7 @@ async def api(tmp_path) -> AsyncIterator[tuple[Daemon, httpx.AsyncClient]]:
         "/v1/targets/flash",
         "/v1/targets/flash/windows",
         "/v1/targets/flash/results",
+        "/v1/targets/flash/months",
         "/livez",
         "/readyz",
         "/openapi.json",
@@ -66,6 +67,7 @@ async def test_every_route_answers_json(api, path):
         ("/v1/targets/none", "/v1/targets"),
         ("/v1/targets/none/windows", "/v1/targets"),
         ("/v1/targets/none/results", "/v1/targets"),
+        ("/v1/targets/none/months", "/v1/targets"),
         ("/v1/nothing", "Not Found"),
     ],
 )

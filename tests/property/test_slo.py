@@ -131,7 +131,7 @@ def test_words_never_contradict_the_verdict(appended, claim, limit_s):
         claimed = Decimal(str(share)) * 100
         if verdict.verdict is Verdict.ATTAINED:
             assert Decimal(head) >= claimed
-        elif verdict.verdict is Verdict.MISSED or " prove " in verdict.words:
+        elif verdict.verdict is Verdict.MISSED or " prove" in verdict.words:
             assert Decimal(head) <= claimed
 
 

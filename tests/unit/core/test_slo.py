@@ -146,7 +146,10 @@ def test_a_period_that_runs_is_judged_by_its_whole_length():
 
 def test_one_canary_is_spoken_of_as_one():
     """Grammar."""
-    assert of_availability(0.9, good=1).words.startswith("undetermined: 1 clean canary prove")
+    assert of_availability(0.9, good=1).words.startswith("undetermined: 1 clean canary proves 20")
+    assert of_availability(0.9, bad=1).words.startswith(
+        "missed: 1 canary, 1 of them bad, allows at"
+    )
 
 
 def test_a_claimed_p95_is_judged_by_the_share_within_it():
