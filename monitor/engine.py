@@ -13,6 +13,7 @@ from typing import Final
 
 from monitor.core.gaps import Gap
 from monitor.core.health import HealthState, fold, judge
+from monitor.core.histories import history_of
 from monitor.core.liveness import FreeCalls, heard, is_due, show
 from monitor.core.maintenance import maintenance_end
 from monitor.core.pace import Pace, attempted, follow
@@ -30,7 +31,7 @@ from monitor.core.quota import (
 from monitor.core.ranking import build_order
 from monitor.core.ration import Wish, shares
 from monitor.core.schedule import Pass, extra_due, plan_slot
-from monitor.core.slo import budget_windows, error_budget, latency_threshold, verdicts
+from monitor.core.slo import error_budget, window_verdicts
 from monitor.core.snapshot import (
     Health,
     LastProbe,
@@ -52,8 +53,6 @@ _IDLE_VIEWS_PER_TICK: Final = 100
 _RECENT_LATENCIES: Final = 60
 # Kinds of probe that a schedule slot can hold.
 _SAMPLES: Final = frozenset({ProbeKind.CANARY, ProbeKind.BATCH})
-# Batch jobs may take a day, so shorter windows would hold what is not decided yet.
-_BATCH_WINDOW_S_MIN: Final = 86_400.0
 # Clients call these places of an order first.
 _FIRST_PLACES: Final = 2
 
@@ -110,7 +109,7 @@ class Engine:
         self._providers = providers or {}
         self._policy = policy
         self._tracked = {
-            target_id: _Tracked(spec, _history(spec, self._pools, policy))
+            target_id: _Tracked(spec, history_of(spec, self._pools, policy))
             for target_id, spec in targets.items()
         }
         # As the store's ledger was last read: the books are there, these are for showing them.
@@ -317,7 +316,7 @@ class Engine:
             last=tracked.last,
             recent_latencies=tracked.history.recent_latencies(_RECENT_LATENCIES),
             liveness=show(tracked.calls, now, interval_s=spec.liveness_s, policy=self._policy),
-            claims={name: verdicts(f, spec.claim, spec) for name, f in windows.items()},
+            claims=window_verdicts(windows, spec, tracked.view),
             budget=error_budget(spec.claim.availability, {f.span_s: f for f in figures.values()}),
         )
         # An equal view keeps its identity, and with it its encoded bytes.
@@ -325,24 +324,6 @@ class Engine:
             tracked.view = view
         tracked.viewed_at = now
         tracked.is_dirty = False
-
-
-def _history(spec: TargetSpec, pools: Iterable[PoolSpec], policy: Policy) -> History:
-    """Return an empty history of all windows that anything of a target is figured over."""
-    windows = _windows(spec, policy)
-    return History(
-        {**windows, **budget_windows(spec, windows.values())},
-        threshold_s=latency_threshold(spec, pools),
-        maintenance=spec.maintenance,
-    )
-
-
-def _windows(spec: TargetSpec, policy: Policy) -> Mapping[str, float]:
-    """Return the windows of a target: of a batch target those of a day or more, else the longest."""
-    if not spec.is_batch:
-        return policy.windows
-    days = {name: s for name, s in policy.windows.items() if s >= _BATCH_WINDOW_S_MIN}
-    return days or dict([max(policy.windows.items(), key=lambda window: window[1])])
 
 
 def _last(result: ProbeResult) -> LastProbe:

@@ -16,7 +16,7 @@ from typing import Final
 
 from monitor.core.availability import weighted
 from monitor.core.plan import DAY_S, P95_SHARE, clean_canaries
-from monitor.core.snapshot import Ratio, WindowFigures
+from monitor.core.snapshot import Ratio, TargetView, WindowFigures
 from monitor.core.spec import Objective, PoolSpec, TargetSpec
 from monitor.core.verdict import Burn, ClaimKind, ClaimVerdict, Decider, ErrorBudget, Verdict
 from monitor.core.words import exact, exact_percent
@@ -131,6 +131,24 @@ def verdicts(
     if span_s is not None:
         figures = replace(figures, span_s=span_s)
     return tuple(_verdicts(figures, claim, spec))
+
+
+def window_verdicts(
+    windows: Mapping[str, WindowFigures], spec: TargetSpec, before: TargetView | None
+) -> dict[str, tuple[ClaimVerdict, ...]]:
+    """
+    Return the verdicts on the target's own claim by window.
+
+    Those of *before*, what was published of it last, where no sample came or went.
+    """
+    return {
+        name: (
+            before.claims[name]
+            if before and before.windows[name].provider is figures.provider
+            else verdicts(figures, spec.claim, spec)
+        )
+        for name, figures in windows.items()
+    }
 
 
 def _verdicts(figures: WindowFigures, claim: Objective, spec: TargetSpec) -> Iterator[ClaimVerdict]:
