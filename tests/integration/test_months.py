@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -29,6 +30,7 @@ from tests.support.strategies import samples
 
 pytestmark = pytest.mark.anyio
 DAY = 86_400.0
+DATA = Path(__file__).resolve().parents[1] / "data" / "months"
 CLAIM = Objective(availability=0.9, latency_p95_s=12.0)
 
 
@@ -263,6 +265,23 @@ def test_a_file_without_months_is_upgraded(path):
         assert 1 == asyncio.run(upgraded.months.freeze())
     with closing(sqlite3.connect(path)) as raw:
         assert (len(STEPS),) == raw.execute("PRAGMA user_version").fetchone()
+
+
+def test_what_was_frozen_by_an_earlier_version_is_read(path):
+    """Figures that were signed are served for ever; fields that come later need a default."""
+    figures = (DATA / "frozen-by-schema-6.json").read_text()
+    with closing(Store(path)) as store:
+        with closing(sqlite3.connect(path)) as raw, raw:
+            raw.execute("INSERT INTO months VALUES ('alpha', '2026-11', ?, ?)", [NOVEMBER, figures])
+        month = store.of()["2026-11"]
+
+        assert (True, 8.12, 203, 200) == (
+            month.is_final, month.spend_usd, month.figures.n, month.figures.good,
+        )  # fmt: skip
+        assert (10.0, 200 / 203) == (
+            month.figures.quantiles[0.95].value, month.figures.latency_sli.value,
+        )  # fmt: skip
+        assert ["undetermined", "attained"] == [v.verdict.value for v in month.verdicts]
 
 
 @settings(max_examples=40, deadline=None)
