@@ -19,6 +19,7 @@ from math import floor
 from typing import Final
 
 from monitor import limits
+from monitor.core.maintenance import maintenance_end
 from monitor.core.snapshot import Health, State
 from monitor.core.spec import Policy, TargetSpec
 from monitor.core.words import utc
@@ -145,6 +146,8 @@ def judge(state: HealthState, now: float, *, spec: TargetSpec, policy: Policy) -
     elif now - state.last_at > (fresh_s := _fresh_s(state, spec, policy)) and not is_waiting:
         shown, since = State.UNKNOWN, state.last_at + fresh_s
         detail = f"no result since {utc(state.last_at, now)}"
+        if (end := maintenance_end(spec.maintenance, now)) is not None:
+            detail += f", in maintenance until {utc(end, now)}"
     has_failed = shown in {State.SUSPECT, State.DEGRADED, State.DOWN}
     return Health(
         state=shown,

@@ -8,6 +8,7 @@ import pytest
 
 from monitor import limits
 from monitor.core.health import HealthState, fold, judge
+from monitor.core.maintenance import Maintenance
 from monitor.core.snapshot import State
 from monitor.core.spec import Policy
 from probes.model import Effect, ErrorClass, Outcome, ProbeKind, ProbeReason
@@ -215,6 +216,18 @@ def test_old_evidence_is_unknown():
 
     assert (State.HEALTHY, State.UNKNOWN) == (fresh.state, stale.state)
     assert (NOW + 1800, "no result since 11:06:40Z") == (stale.since, stale.detail)
+
+
+def test_evidence_that_ages_in_maintenance_says_why_none_comes():
+    """Nothing is known, because nobody asks, and until when."""
+    spec = a_spec(maintenance=(Maintenance(since=NOW, until=NOW + 7200.0),))
+    state = folded([None])
+    during = judge(state, NOW + 3600.0, spec=spec, policy=POLICY)
+    after = judge(state, NOW + 7200.0, spec=spec, policy=POLICY)
+
+    assert State.UNKNOWN is during.state
+    assert "no result since 11:06:40Z, in maintenance until 13:06:40Z" == during.detail
+    assert "no result since 11:06:40Z" == after.detail
 
 
 def test_a_refusal_does_not_go_stale():
