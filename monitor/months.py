@@ -56,6 +56,8 @@ class Months:
             except StoreError as error:
                 wait_s = _RETRY_S
                 log.warning("months.not_frozen", error=str(error))
+            except Exception:  # A bug must not leave months unfrozen in silence.
+                log.exception("months.failed")
             await asyncio.sleep(wait_s)
 
     async def freeze(self) -> int:

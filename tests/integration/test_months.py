@@ -241,17 +241,39 @@ async def test_a_store_that_cannot_be_written_freezes_nothing(store):
     assert not store.of()["2026-11"].is_final
 
 
-async def test_a_daemon_goes_on_while_the_store_refuses(store, capsys):
-    """The task that freezes lives on, and says why nothing was."""
-    store.probes(NOVEMBER, 3)
-    store.writer.close()
-    task = asyncio.create_task(store.months.run())
+async def said_by(months, capsys):
+    """What the task that freezes logs first; it lives on after it."""
+    task, said = asyncio.create_task(months.run()), ""
     async with asyncio.timeout(20):
-        while "months.not_frozen" not in capsys.readouterr().out:  # noqa: ASYNC110
+        while not said:
             await asyncio.sleep(0.01)
+            said = capsys.readouterr().out
     assert not task.done()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+    return said
+
+
+async def test_freezing_goes_on_while_the_store_refuses(store, capsys):
+    """It says why nothing was frozen, and tries again."""
+    store.probes(NOVEMBER, 3)
+    store.writer.close()
+
+    assert "months.not_frozen" in await said_by(store.months, capsys)
+
+
+async def test_a_row_that_nobody_understands_does_not_end_the_freezing(store, path, capsys):
+    """A reason of another version, say: it is told with its place in the code."""
+    store.probes(NOVEMBER, 3)
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute(
+            "INSERT INTO gaps (target_id, at, reason, slot_s) VALUES ('alpha', ?, 'sloth', 600)",
+            [NOVEMBER],
+        )
+    said = await said_by(store.months, capsys)
+
+    assert "months.failed" in said
+    assert "sloth" in said
 
 
 def test_a_file_without_months_is_upgraded(path):
