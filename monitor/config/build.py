@@ -27,6 +27,7 @@ from probes.model import ErrorClass, Target
 _WINDOW_S_MAX: Final = 400 * 86_400.0
 _PLACE: Final = re.compile(r"(\w+)(?:\[(\d+)\])?")
 _SECTIONS: Final = ("providers", "targets", "pools")
+_SPANS: Final = ("dwell", "confirm", "backoff_max", "relapse")  # Keys of [judging] in time.
 
 
 def load(path: Path, environ: Mapping[str, str], *, today: date | None = None) -> Config:
@@ -152,7 +153,7 @@ class _Builder:
             spend_cap=spend_cap(rest.spend_cap),
             policy=Policy(
                 windows=windows,
-                **{f"{name}_s": judging.pop(name) for name in ("dwell", "confirm", "backoff_max")},
+                **{f"{name}_s": judging.pop(name) for name in _SPANS},
                 **judging,
             ),
             listen=rest.server.listen,

@@ -265,6 +265,9 @@ class JudgingTable(Table):
     backoff_max: Duration = Field(
         default=_P.backoff_max_s, description="Longest time without a probe of what is down."
     )
+    relapse: Duration = Field(
+        default=_P.relapse_s, description="How soon after its end an outage is the same incident."
+    )
     degraded_of: _Count = Field(default=_P.degraded_of, description="Recent probes looked at.")
     degraded_share: Ratio = Field(default=_P.degraded_share, description="Bad share that degrades.")
     slow_of: _Count = Field(

@@ -166,6 +166,7 @@ class Policy:
         degraded_share: Share of bad ones among them, from which a target is degraded.
         confirm_s: Time until a first failure is confirmed; doubles with each one in a row.
         backoff_max_s: Longest time without a probe of a target that is down.
+        relapse_s: How soon after its end an outage that comes back is the same incident.
         slow_of: Recent good latencies whose median is compared with the SLO's p95.
         stale_slots: Slots without any sample after which a state is ``unknown``.
         margin: Relative gain in index needed to overtake inside a tier, 0..1.
@@ -179,6 +180,7 @@ class Policy:
     up_after: int = 2
     confirm_s: float = 30.0
     backoff_max_s: float = 3_600.0
+    relapse_s: float = 600.0
     degraded_of: int = 10
     degraded_share: float = 0.2
     slow_of: int = 5
