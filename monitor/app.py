@@ -40,10 +40,12 @@ from monitor.limits import (
     WRITE_BATCH_S,
 )
 from monitor.metrics import SelfFigures, build_registry, expose
+from monitor.probe_log import happened
 from monitor.publisher import Publisher
 from monitor.runner import Probeable, Runner
 from monitor.scheduler import Schedule
 from monitor.secrets import Redactor
+from monitor.store.history import History
 from monitor.store.lock import StoreLock
 from monitor.store.reader import Reader
 from monitor.store.writer import Writer
@@ -92,6 +94,7 @@ class Daemon:
         self.caps = Caps(overall=config.spend_cap, providers=config.providers, targets=config.specs)
         self.writer = Writer(config.store_path, clock=clock)
         self.reader = Reader(config.store_path)
+        self.history = History(self.reader)
         self.recent = RecentPictures()
         self.driver = driver or Driver(clock=clock, recent=self.recent)
         self.probeables, self.format_problems = load_probeables(config)
@@ -194,9 +197,13 @@ class Daemon:
         log.info("daemon.stopped")
 
     def tick(self) -> None:
-        """Build and publish one snapshot; store the orders whose decision changed."""
-        snapshot = self.engine.tick(self.clock.wall())
-        self.publisher.publish(snapshot)
+        """Build and publish one snapshot; store what happened and the orders that changed."""
+        now = self.clock.wall()
+        self.publisher.publish(self.engine.tick(now))
+        for entry in self.engine.take_entries():
+            self.writer.submit_entry(entry)
+            for event in entry.events:
+                happened(event, now)
         for order in self.engine.take_changed_orders():
             self.writer.submit_order(order)
             log.info(
@@ -239,7 +246,12 @@ class Daemon:
                     orders[pool.id, profile.name] = order
         self.engine.restore(
             self.reader.replay(now - max(longest, LEARNED_S), free_calls=FREE_CALLS_REPLAYED),
-            Past(totals=self.reader.totals(LATENCY_BUCKETS_S), orders=orders),
+            Past(
+                totals=self.reader.totals(LATENCY_BUCKETS_S),
+                orders=orders,
+                kept=self.history.logs(),
+                at=now,
+            ),
         )
         for target_id, at in self.reader.last_reservations().items():
             # A probe that a killed process had under way left money booked, but no row.
@@ -255,6 +267,7 @@ class Daemon:
         now = self.clock.wall()
         periods = self.engine.quota_periods(now)
         try:
+            self.engine.log_counts = await asyncio.to_thread(self.history.counts)
             booked = await asyncio.to_thread(self.reader.booked, now)
             self.engine.asked = await asyncio.to_thread(self.reader.asked, periods, now)
             self.engine.spending = spending(booked, self.caps)

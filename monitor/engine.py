@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from monitor.core.health import HealthState, fold, judge
+from monitor.core.journal import Entry, Journal, Kept
 from monitor.core.liveness import FreeCalls, heard, is_due, show
+from monitor.core.network import OurNetwork
 from monitor.core.pace import Pace, attempted, follow
 from monitor.core.quota import (
     Kind,
@@ -32,6 +34,7 @@ from monitor.core.snapshot import (
     GapReason,
     Health,
     LastProbe,
+    LogCounts,
     Order,
     Snapshot,
     State,
@@ -79,10 +82,14 @@ class Past:
     Attributes:
         totals: Cumulative counts over all stored rows, the replayed ones included.
         orders: The last order of each (pool, profile).
+        kept: The log of each target that has one.
+        at: Wall time of the restart.
     """
 
     totals: Totals
     orders: Mapping[tuple[str, str], Order]
+    kept: Mapping[str, Kept] = field(default_factory=dict)
+    at: float = 0.0
 
 
 class Engine:
@@ -120,15 +127,21 @@ class Engine:
         self._changed: list[Order] = []
         self._version = 0
         self._counters = Counters()
+        self._journal = Journal(policy)
+        self.log_counts = LogCounts()
+        self.our_network = OurNetwork()
 
     def restore(self, results: Iterable[ProbeResult], past: Past) -> None:
         """
         Replay stored *results* (oldest first) through the same fold as live ones.
 
-        Counters and orders come from *past*: rows older than the windows count there too.
+        Counters and orders come from *past*: rows older than the windows count there too. What the
+        store's log lacks of the results is among the entries that :meth:`take_entries` gives next.
         """
+        self._journal = Journal(self._policy, past.kept)
         for result in results:
             self.accept(result)
+        self._journal.caught_up(self._tracked.keys(), past.at)
         self._counters = Counters(past.totals)
         known = {(pool.id, p.name) for pool in self._pools for p in pool.profiles}
         self._orders = {key: order for key, order in past.orders.items() if key in known}
@@ -142,7 +155,8 @@ class Engine:
         if result.kind is not ProbeKind.LIVENESS:
             tracked.last = _last(result)
         tracked.calls = heard(tracked.calls, result)
-        tracked.state = fold(tracked.state, result, self._policy)
+        before, tracked.state = tracked.state, fold(tracked.state, result, self._policy)
+        self._journal.follow(result, before, tracked.state, tracked.spec)
         answered_at = result.started_at + result.duration_s
         # What limits a free call that was refused is no limit on pictures.
         is_telling = result.kind is not ProbeKind.LIVENESS or result.error is None
@@ -266,6 +280,8 @@ class Engine:
             totals=self._counters.totals(),
             spending=self.spending,
             quotas=self._quotas(now),
+            our_network=self.our_network,
+            log_counts=self.log_counts,
         )
 
     def _wishes(self, views: Mapping[str, TargetView]) -> list[Wish]:
@@ -293,16 +309,33 @@ class Engine:
         changed, self._changed = self._changed, []
         return changed
 
+    def take_entries(self) -> list[Entry]:
+        """Return what is to be written down since the last call, oldest first."""
+        return self._journal.take()
+
+    def samples(self, target_id: str) -> tuple[Sample, ...]:
+        """Return the scheduled samples that are kept of one target, oldest first."""
+        return self._tracked[target_id].history.samples
+
     def _view(self, tracked: _Tracked, now: float) -> None:
+        health = judge(
+            tracked.state,
+            now,
+            spec=tracked.spec,
+            policy=self._policy,
+            heard_until=self.our_network.suspect_since,
+        )
+        self._journal.observe(tracked.spec, health, now)
         view = TargetView(
             spec=tracked.spec,
-            health=judge(tracked.state, now, spec=tracked.spec, policy=self._policy),
+            health=health,
             windows=tracked.history.figures(now),
             last=tracked.last,
             recent_latencies=tracked.history.recent_latencies(_RECENT_LATENCIES),
             liveness=show(
                 tracked.calls, now, interval_s=tracked.spec.liveness_s, policy=self._policy
             ),
+            incidents=self._journal.open(tracked.spec.id),
         )
         # An equal view keeps its identity, and with it its encoded bytes.
         if view != tracked.view:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -25,6 +24,7 @@ from monitor.core.snapshot import (
     TargetView,
     WindowFigures,
 )
+from monitor.core.words import rfc3339
 from monitor.publisher import Body
 
 SCHEMA: Final = 1
@@ -32,9 +32,7 @@ SCHEMA: Final = 1
 
 def timestamp(at: float | None) -> str | None:
     """Return *at* (seconds since the epoch) as RFC 3339 in UTC with milliseconds."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if at is None else rfc3339(at)
 
 
 def priority_key(pool: str, profile: str, view: str) -> str:

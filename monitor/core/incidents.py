@@ -15,11 +15,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from monitor.core.health import HealthState
 from monitor.core.spec import Policy
 from probes.model import ErrorClass, Outcome, ProbeKind, ProbeResult
+
+if TYPE_CHECKING:  # Health is published in snapshots, and so are incidents.
+    from monitor.core.health import HealthState
 
 # Failed probes that are kept by id: so many of the first and of the last.
 EVIDENCE_ENDS: Final = 10

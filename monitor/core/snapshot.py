@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
+from monitor.core.incidents import Incident
+from monitor.core.network import OurNetwork
 from monitor.core.quota import QuotaFigures
 from monitor.core.spec import PoolSpec, Profile, TargetSpec
 from monitor.core.spend import Spending
@@ -181,6 +183,7 @@ class TargetView:
     last: LastProbe | None
     recent_latencies: tuple[float, ...]  # Newest last, good scheduled samples, bounded.
     liveness: Liveness = field(default_factory=Liveness)
+    incidents: tuple[Incident, ...] = ()  # Open ones: at most one of each scope.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +277,20 @@ class Totals:
     order_changes: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class LogCounts:
+    """
+    What the store's log of events holds; the counts only grow.
+
+    Attributes:
+        events: Kind to events.
+        incidents: (target, error class at the opening) to incidents.
+    """
+
+    events: Mapping[str, int] = field(default_factory=dict)
+    incidents: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """
@@ -286,6 +303,7 @@ class Snapshot:
         orders: (pool id, profile name) to order.
         spending: Probe money as the store had it when it was last read.
         quotas: Limits on requests that are known, and the probes booked against them.
+        log_counts: As the log of events was last read.
     """
 
     version: int
@@ -296,3 +314,5 @@ class Snapshot:
     totals: Totals
     spending: Spending
     quotas: tuple[QuotaFigures, ...] = ()
+    our_network: OurNetwork = field(default_factory=OurNetwork)
+    log_counts: LogCounts = field(default_factory=LogCounts)

@@ -96,9 +96,15 @@ class QuotaSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSpec:
-    """A company or gateway; *spend_cap* and *quota* are on all its targets together."""
+    """
+    A company or gateway; *spend_cap* and *quota* are on all its targets together.
+
+    Attributes:
+        zone: Where its days are lived, for the hours of a week; None for UTC.
+    """
 
     id: str
+    zone: ZoneInfo | None = None
     spend_cap: SpendCap | None = None
     quota: QuotaSpec = field(default_factory=QuotaSpec)
 
@@ -115,6 +121,7 @@ class TargetSpec:
         liveness_s: Time between two free calls; None where none are made.
         is_batch: Its canaries are jobs of a batch queue, several of which may be under way.
         poll_s: Longest pause between two looks at such a job.
+        upstream: What it shares with other targets and may fail with together.
         unusable: Set when no probe can be sent at all (a missing key), with *unusable_detail*
             saying what to do.
     """
@@ -131,6 +138,7 @@ class TargetSpec:
     liveness_s: float | None = None
     is_batch: bool = False
     poll_s: float = 600.0
+    upstream: str | None = None
     claim: Objective = field(default_factory=Objective)
     spend_cap: SpendCap | None = None
     unusable: ErrorClass | None = None

@@ -102,6 +102,11 @@ class History:
     def __len__(self) -> int:
         return len(self._samples)
 
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """All that is kept, oldest first."""
+        return tuple(self._samples)
+
     def append(self, sample: Sample) -> None:
         """Add *sample* at its place in time, after others of the same time."""
         if sample.outcome is Outcome.VOID:
