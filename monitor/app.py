@@ -347,6 +347,8 @@ class Daemon:
                 publisher=self.publisher,
                 clock=self.clock,
                 results=lambda *asked: routes.Page(*self.reader.results(*asked)),
+                history=self.history,
+                profile=lambda target: self.engine.profile(target, self.clock.wall()),
                 problems=self.problems,
                 metrics=lambda accept: expose(self.registry, accept),
             )

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from monitor.core.health import HealthState, fold, judge
 from monitor.core.journal import Entry, Journal, Kept
 from monitor.core.liveness import FreeCalls, heard, is_due, show
 from monitor.core.network import OurNetwork
 from monitor.core.pace import Pace, attempted, follow
+from monitor.core.profile import Profile, hours_of_week
 from monitor.core.quota import (
     Kind,
     Quota,
@@ -313,9 +315,14 @@ class Engine:
         """Return what is to be written down since the last call, oldest first."""
         return self._journal.take()
 
-    def samples(self, target_id: str) -> tuple[Sample, ...]:
-        """Return the scheduled samples that are kept of one target, oldest first."""
-        return self._tracked[target_id].history.samples
+    def profile(self, target_id: str, now: float) -> Profile:
+        """Return the hours of the week of one target over its longest window; in any thread."""
+        tracked = self._tracked[target_id]
+        provider = self._providers.get(tracked.spec.provider)
+        zone = (provider.zone if provider else None) or ZoneInfo("UTC")
+        span_s = max(_windows(tracked.spec, self._policy).values())
+        hours = hours_of_week(tracked.history.samples, now - span_s, zone)
+        return Profile(str(zone), span_s, hours)
 
     def _view(self, tracked: _Tracked, now: float) -> None:
         health = judge(

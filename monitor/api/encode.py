@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, Final
 
+from monitor.api.incidents import open_incident_document
 from monitor.core.availability import floor_ratio
 from monitor.core.snapshot import (
     LastProbe,
@@ -60,7 +61,7 @@ class Encoder:
     def __init__(self) -> None:
         """Start with nothing encoded."""
         self._views: dict[str, tuple[TargetView, dict[str, Any], Body, Body]] = {}
-        self._orders: dict[tuple[str, str], tuple[Order, Body, Body]] = {}
+        self._orders: dict[tuple[str, str], tuple[Order, bool | None, Body, Body]] = {}
 
     def __call__(self, snapshot: Snapshot) -> Mapping[str, Body]:
         """Return the bodies of every snapshot route, by key."""
@@ -97,7 +98,12 @@ class Encoder:
         key = (order.pool.id, order.profile.name)
         known = self._orders.get(key)
         # valid_until slides with the clock and travels in a header; the rest decides.
-        if known is None or known[0].places != order.places or known[0].version != order.version:
+        is_suspect = snapshot.our_network.is_suspect
+        if (
+            known is None
+            or known[0].places != order.places
+            or (known[0].version, known[1]) != (order.version, is_suspect)
+        ):
             ids = {
                 "schema": SCHEMA,
                 "pool": order.pool.id,
@@ -106,9 +112,9 @@ class Encoder:
                 "targets": [place.target for place in order.places],
             }
             full = body(order_document(order, snapshot))
-            known = (order, full, body(ids))
+            known = (order, is_suspect, full, body(ids))
             self._orders[key] = known
-        return known[1], known[2]
+        return known[2], known[3]
 
 
 def body(document: object) -> Body:
@@ -155,8 +161,7 @@ def order_document(order: Order, snapshot: Snapshot) -> dict[str, Any]:
         "valid_until": timestamp(order.valid_until),
         "stale": False,
         "all_degraded": order.all_degraded,
-        # Null until reference hosts are watched: not checked is not "no".
-        "our_network_suspect": None,
+        "our_network_suspect": snapshot.our_network.is_suspect,
         "targets": [_place(place, snapshot.targets[place.target]) for place in order.places],
     }
 
@@ -211,6 +216,7 @@ def target_document(view: TargetView) -> dict[str, Any]:
         "retry_at": timestamp(health.retry_at),
         "policy_blocks_in_a_row": health.consecutive_policy_blocks,
         "liveness": liveness_document(view.liveness, spec.liveness_s),
+        "incidents": [open_incident_document(incident) for incident in view.incidents],
         "last_probe": last_document(view.last) if view.last else None,
     }
 

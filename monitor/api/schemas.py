@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from monitor.api.incidents import OpenIncidentOut
+
 State = Literal["healthy", "suspect", "degraded", "down", "unusable", "unknown"]
 Seconds = float
 Ratio = float
@@ -59,7 +61,9 @@ class PriorityOut(BaseModel):
     valid_until: str = Field(description="Renewed by the header X-Imgmon-Valid-Until on a 304.")
     stale: bool
     all_degraded: bool
-    our_network_suspect: bool | None = Field(description="Null while it is not watched.")
+    our_network_suspect: bool | None = Field(
+        description="The monitor itself is cut off, so states stand still. Null while not watched."
+    )
     targets: list[PlaceOut]
 
 
@@ -165,6 +169,7 @@ class TargetOut(BaseModel):
     retry_at: str | None
     policy_blocks_in_a_row: int
     liveness: LivenessOut
+    incidents: list[OpenIncidentOut] = Field(description="Those that last.")
     last_probe: ProbeOut | None
 
 

@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "cost": "cost",
     "demo": "demo",
     "errors": "errors",
+    "incidents": "incidents",
     "openapi": "openapi",
     "plan": "plan",
     "run": "run",
