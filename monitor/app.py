@@ -22,6 +22,7 @@ from monitor.batches import Batches
 from monitor.books import StoreLedger
 from monitor.clock import Clock
 from monitor.config import Config
+from monitor.core.events import Event
 from monitor.core.quota import LEARNED_S
 from monitor.core.schedule import Pass, phase_s
 from monitor.core.snapshot import Order
@@ -40,6 +41,7 @@ from monitor.limits import (
     WRITE_BATCH_S,
 )
 from monitor.metrics import SelfFigures, build_registry, expose
+from monitor.network import NetworkWatch
 from monitor.probe_log import happened
 from monitor.publisher import Publisher
 from monitor.runner import Probeable, Runner
@@ -99,6 +101,13 @@ class Daemon:
         self.driver = driver or Driver(clock=clock, recent=self.recent)
         self.probeables, self.format_problems = load_probeables(config)
         self._wake = asyncio.Event()
+        self.network = NetworkWatch(
+            config.reference_hosts,
+            ask=self.driver.reaches,
+            clock=clock,
+            on_change=self._network_changed,
+        )
+        self.engine.our_network = self.network.state
         ledger = StoreLedger(self.writer, config.vantage, self.caps)
         self.runner = Runner(
             self.probeables,
@@ -107,7 +116,7 @@ class Daemon:
             store=ledger,
             clock=clock,
             rng=rng,
-            fitness=Fitness(self.lag, clock),
+            fitness=Fitness(self.lag, clock, self.network),
             redactor=Redactor(config.secrets),
             on_result=self._learned,
         )
@@ -154,6 +163,8 @@ class Daemon:
             log.warning("config.warning", detail=text)
         await self.open()
         await self._read_books()
+        self.network.resume(await asyncio.to_thread(self.history.network_event))
+        self.engine.our_network = self.network.state
         self.tick()
         self._tasks = [
             asyncio.create_task(self.lag.beat(), name="lag"),
@@ -180,10 +191,17 @@ class Daemon:
         self._wake.set()
         self.schedule.revise(target_id)
 
+    def _network_changed(self, event: Event) -> None:
+        """Store and publish what became of our own network."""
+        self.engine.our_network = self.network.state
+        self.writer.submit_event(event)
+        self._wake.set()
+
     async def stop(self) -> None:
         """Fire no more, drain, commit what is queued, close."""
         self.schedule.stop()
         await asyncio.gather(self.runner.drain(), self.batches.drain())
+        await self.network.aclose()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

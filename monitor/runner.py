@@ -339,22 +339,13 @@ class Runner:
                         reason=reason,
                         slot_s=slot_s,
                     )
+                result = replace(result, started_at=now)
+                return await self.fitness.judged(result, spec.base_url, started, now)
             except asyncio.CancelledError:
                 return fault("the monitor was shutting down")
             except Exception as error:  # The one loop that must go on whatever a plug-in does.
                 log.exception("probe.crashed")
                 return fault(f"{type(error).__name__} in the monitor; its log has the rest")
-        result = replace(result, started_at=now)
-        trouble = self.fitness.trouble(started, now)
-        if trouble is not None:
-            return replace(
-                result,
-                error=ErrorClass.MONITOR_FAULT,
-                latency_s=None,
-                detail=trouble,
-                retry_at=None,
-            )
-        return result
 
     def redacted(self, result: ProbeResult) -> ProbeResult:
         """Return *result* without secrets in any text but our own ids."""

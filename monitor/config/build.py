@@ -162,6 +162,7 @@ class _Builder:
             log_format=rest.log.format,
             log_level=rest.log.level,
             vantage=rest.vantage,
+            reference_hosts=tuple(rest.network.reference_hosts),
             source=source,
             secrets=tuple(dict.fromkeys(s for p in providers.values() for s in p.secrets)),
             key_references=self._references("api_key"),
@@ -266,6 +267,7 @@ class _Builder:
             liveness_s=self._liveness_s(path, table, provider, wire_format),
             is_batch=is_batch,
             poll_s=poll_s,
+            upstream=table.upstream or provider.upstream,
             claim=_objective(table.claim),
             spend_cap=spend_cap(table.spend_cap),
         )

@@ -23,6 +23,7 @@ class Config:
         listen: Host and port of the API.
         store_path: The SQLite file.
         log_format: ``auto``, ``json`` or ``console``.
+        reference_hosts: URLs of hosts that tell whether our own network is up.
         secrets: Every value that must not be shown, for redaction.
         key_references: Provider id to where its key is kept.
         balance_references: Provider id to where its token for the balance is kept.
@@ -44,6 +45,7 @@ class Config:
     log_format: str
     log_level: str
     vantage: str
+    reference_hosts: tuple[str, ...]
     source: str
     secrets: tuple[str, ...] = field(repr=False)
     key_references: Mapping[str, Reference]

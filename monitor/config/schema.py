@@ -20,7 +20,14 @@ from pydantic_core import PydanticCustomError
 
 from monitor.config import values
 from monitor.core.spec import Policy
-from monitor.limits import INTERVAL_S_MIN, POOLS_MAX, PROFILES_MAX, TARGETS_MAX, WINDOWS_MAX
+from monitor.limits import (
+    INTERVAL_S_MIN,
+    POOLS_MAX,
+    PROFILES_MAX,
+    REFERENCE_HOSTS_MAX,
+    TARGETS_MAX,
+    WINDOWS_MAX,
+)
 from monitor.secrets import Reference, SecretError, parse_reference
 
 T = TypeVar("T")
@@ -181,6 +188,12 @@ class ProviderTable(Table):
     liveness: Every | None = Field(
         default=None, description="Default of the same key of its targets."
     )
+    upstream: Slug | None = Field(
+        default=None, description="Default of the same key of its targets."
+    )
+    zone: Zone | None = Field(
+        default=None, description="Zone of the hours in its targets' profiles; default UTC."
+    )
     balance_key: Key | None = Field(
         default=None,
         description="Where a relay keeps the account's own token: free calls then tell the balance.",
@@ -215,6 +228,10 @@ class TargetTable(Table):
     liveness: Every | None = Field(
         default=None,
         description='Time between two free calls, or "off"; default 5m where the format has one.',
+    )
+    upstream: Slug | None = Field(
+        default=None,
+        description="What it shares with other targets: outages that begin together are a group.",
     )
     pools: list[str] = []
     spend_cap: SpendCapTable | None = None
@@ -309,6 +326,17 @@ class StoreTable(Table):
     )
 
 
+class NetworkTable(Table):
+    """What tells our own network from the providers' trouble."""
+
+    reference_hosts: list[BaseUrl] = Field(
+        default=[],
+        max_length=REFERENCE_HOSTS_MAX,
+        description="URLs of hosts that are asked when unrelated providers cannot be reached; "
+        "default none.",
+    )
+
+
 class LogTable(Table):
     """What is logged and how."""
 
@@ -323,6 +351,7 @@ class FileTable(Table):
     server: ServerTable = Field(default_factory=ServerTable)
     store: StoreTable = Field(default_factory=StoreTable)
     log: LogTable = Field(default_factory=LogTable)
+    network: NetworkTable = Field(default_factory=NetworkTable)
     windows: dict[Slug, Duration] | None = Field(
         default=None,
         min_length=1,

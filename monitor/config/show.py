@@ -35,6 +35,8 @@ def show(config: Config) -> str:
         *_table("[windows]", {name: duration_value(s) for name, s in policy.windows.items()}),
         *_table("[judging]", judging),
     ]
+    if config.reference_hosts:
+        lines += _table("[network]", {"reference_hosts": config.reference_hosts})
     if config.spend_cap is not None:
         lines += _table("[spend_cap]", _limits(config.spend_cap))
     by_provider = {target.provider: target for target in config.targets}
@@ -69,6 +71,8 @@ def _provider(config: Config, provider_id: str, target: Target | None) -> Iterat
         # Nothing is known of what no target uses; a file must name some place all the same.
         values["base_url"] = "http://localhost"
         comments["base_url"] = "no target uses this provider"
+    if (zone := config.providers[provider_id].zone) is not None:
+        values["zone"] = str(zone)
     if reference is not None:
         values["api_key"] = {reference.kind: reference.place}
     if cap is not None:
@@ -96,6 +100,8 @@ def _target(config: Config, target: Target, spec: TargetSpec) -> Iterator[str]:
     }
     if spec.is_batch:
         values["poll"] = duration_value(spec.poll_s)
+    if spec.upstream is not None:
+        values["upstream"] = spec.upstream
     if target.size is not None:
         values["size"] = f"{target.size[0]}x{target.size[1]}"
     if target.quality is not None:

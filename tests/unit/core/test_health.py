@@ -252,3 +252,17 @@ def test_a_late_result_does_not_make_evidence_older():
     state = fold(folded([None]), a_result(None, NOW - 500), POLICY)
 
     assert NOW == state.last_at
+
+
+def test_evidence_does_not_grow_old_while_our_own_network_is_down():
+    """No result could come; from when the network is back a state is as old as it is."""
+    state = folded([None])
+    later = NOW + 10 * 3600.0
+
+    def at(heard_until: float | None) -> State:
+        health = judge(state, later, spec=a_spec(), policy=Policy(), heard_until=heard_until)
+        return health.state
+
+    assert State.HEALTHY is at(NOW + 600)
+    assert State.UNKNOWN is at(NOW + 9 * 3600)
+    assert State.UNKNOWN is at(None)

@@ -302,6 +302,53 @@ def test_the_times_of_a_batch_target_are_its_own():
     assert 60.0 == google(target=BATCH + 'deadline = "10m"').specs["t"].poll_s
 
 
+def test_upstreams_zones_and_reference_hosts_are_read_and_shown():
+    """A provider's upstream holds for its targets unless they say otherwise; none is the default."""
+    plain = parse(PROVIDER + TARGET, ENVIRON, "the test")
+    (provider,) = plain.providers.values()
+    assert ((), None) == (plain.reference_hosts, provider.zone)
+    assert {None} == {spec.upstream for spec in plain.specs.values()}
+
+    config = parse(
+        """
+        [network]
+        reference_hosts = ["https://example.com", "http://127.0.0.1:9/"]
+        [judging]
+        relapse = "5m"
+        [[providers]]
+        id = "lab"
+        base_url = "https://api.example.com"
+        format = "openai-images"
+        upstream = "cloud"
+        zone = "Asia/Shanghai"
+        [[targets]]
+        id = "a"
+        provider = "lab"
+        model = "m"
+        price_usd = 0.01
+        interval = "10m"
+        [[targets]]
+        id = "b"
+        provider = "lab"
+        model = "m"
+        price_usd = 0.01
+        interval = "10m"
+        upstream = "elsewhere"
+        """,
+        {},
+        "the test",
+    )
+    again = parse(show(config), {}, "the test")
+
+    assert ("https://example.com", "http://127.0.0.1:9") == config.reference_hosts
+    assert ["cloud", "elsewhere"] == [spec.upstream for spec in config.specs.values()]
+    assert ZoneInfo("Asia/Shanghai") == config.providers["lab"].zone
+    assert 300.0 == config.policy.relapse_s
+    assert (config.specs, config.providers, config.policy, config.reference_hosts) == (
+        again.specs, again.providers, again.policy, again.reference_hosts,
+    )  # fmt: skip
+
+
 def test_a_pool_that_mixes_jobs_with_calls_is_warned_of():
     """Hours against seconds: the waiting alone would decide every order."""
     call = """
@@ -656,7 +703,7 @@ def test_the_schema_describes_the_file():
     assert ["id", "provider", "model", "interval"] == tables["TargetTable"]["required"]
     assert "anyOf" in tables["TargetTable"]["properties"]["interval"]
     sections = {"vantage", "server", "store", "log", "windows", "judging", "providers", "targets"}
-    assert sections | {"pools", "spend_cap"} == set(schema["properties"])
+    assert sections | {"network", "pools", "spend_cap"} == set(schema["properties"])
 
 
 def test_the_cost_of_a_day_counts_every_slot():
