@@ -39,6 +39,7 @@ from monitor.limits import (
     TICK_S_MAX,
     TICKS_PER_S_MAX,
     WRITE_BATCH_S,
+    WRITE_QUEUE_MAX,
 )
 from monitor.metrics import SelfFigures, build_registry, expose
 from monitor.network import NetworkWatch
@@ -271,6 +272,10 @@ class Daemon:
                 at=now,
             ),
         )
+        for entry in self.engine.take_entries():
+            if self.writer.stats.queue > WRITE_QUEUE_MAX // 2:  # The first start of an old file.
+                self.writer.flush()
+            self.writer.submit_entry(entry)
         for target_id, at in self.reader.last_reservations().items():
             # A probe that a killed process had under way left money booked, but no row.
             if at > (self.engine.last_start(target_id) or 0.0):

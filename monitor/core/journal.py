@@ -99,6 +99,8 @@ class Journal:
         """Go on from what was *kept*, until :meth:`caught_up` with those results only it lacks."""
         self._policy = policy
         self._entries: list[Entry] = []
+        # Entries that only say how far a target's log goes: the next one of it says that too.
+        self._plain: dict[str, Entry] = {}
         self._missing = {target: one.missing for target, one in (kept or {}).items()}
         self._pages = {
             target: _Page(one.log, one.through, one.through_at)
@@ -129,8 +131,9 @@ class Journal:
         return page.log.incidents.lasting if page else ()
 
     def take(self) -> list[Entry]:
-        """Return the entries since the last call, oldest first."""
-        entries, self._entries = self._entries, []
+        """Return the entries since the last call, oldest first; those that tell nothing come last."""
+        entries, self._entries = [*self._entries, *self._plain.values()], []
+        self._plain = {}
         return entries
 
     def follow(
@@ -177,7 +180,11 @@ class Journal:
             incidents=tuple(change.incident for change in changes),
             events=tuple(events),
         )
-        self._entries.append(entry)
+        self._plain.pop(target, None)
+        if changes or events:
+            self._entries.append(entry)
+        else:
+            self._plain[target] = entry
 
     def _grouped(
         self, incidents: IncidentLog, changes: tuple[Change, ...], spec: TargetSpec

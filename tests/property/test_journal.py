@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -95,11 +96,15 @@ def test_a_kill_at_any_point_loses_nothing_and_repeats_nothing(history, data):
     """Law: with only some entries written, the next start completes the store; one more adds none."""
     whole, journal = Disk(), Journal(POLICY)
     play(journal, history)
-    entries = journal.take()
-    whole.write(entries)
+    whole.write(journal.take())
 
-    cut = Disk()
-    cut.write(entries[: data.draw(st.integers(0, len(entries)))])
+    # A process takes its entries now and then; each time it may die with some of them unwritten.
+    cut, journal, states = Disk(), Journal(POLICY), {}
+    taken, pieces = [], sorted(data.draw(st.lists(st.integers(0, len(history)), max_size=5)))
+    for first, last in pairwise([0, *pieces, len(history)]):
+        states = play(journal, history[first:last], states)
+        taken += journal.take()
+    cut.write(taken[: data.draw(st.integers(0, len(taken)))])
     cut.write(start(cut, history))
 
     assert whole.incidents == cut.incidents
@@ -300,3 +305,13 @@ def test_a_shuffle_of_targets_changes_no_targets_log():
 
     assert first.incidents.keys() == second.incidents.keys()
     assert first.logs["gamma"].log == second.logs["gamma"].log
+
+
+def test_results_that_tell_nothing_add_up_to_one_entry():
+    """A month of good answers that an upgrade follows must fit into the writer's queue."""
+    journal = Journal(POLICY)
+    play(journal, [a_result(None, NOW + n, probe_id=f"p-{n}", cost_usd=0.04) for n in range(1000)])
+    first, last = journal.take()
+
+    assert ([EventKind.STATE_CHANGED], "p-0") == ([e.kind for e in first.events], first.through)
+    assert ((), "p-999") == (last.events, last.through)
