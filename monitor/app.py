@@ -22,6 +22,7 @@ from monitor.batches import Batches
 from monitor.books import StoreLedger
 from monitor.clock import Clock
 from monitor.config import Config
+from monitor.core.events import Event
 from monitor.core.schedule import Pass, phase_s
 from monitor.core.spend import Caps, spending
 from monitor.engine import Engine
@@ -34,13 +35,18 @@ from monitor.limits import (
     TICK_S_MAX,
     TICKS_PER_S_MAX,
     WRITE_BATCH_S,
+    WRITE_QUEUE_MAX,
 )
 from monitor.metrics import SelfFigures, build_registry, expose
+from monitor.months import Months
+from monitor.network import NetworkWatch
 from monitor.past import restore
+from monitor.probe_log import happened
 from monitor.publisher import Publisher
 from monitor.runner import Probeable, Runner
 from monitor.scheduler import Schedule
 from monitor.secrets import Redactor
+from monitor.store.history import History
 from monitor.store.lock import StoreLock
 from monitor.store.reader import Reader
 from monitor.store.writer import Writer
@@ -89,10 +95,18 @@ class Daemon:
         self.caps = Caps(overall=config.spend_cap, providers=config.providers, targets=config.specs)
         self.writer = Writer(config.store_path, clock=clock)
         self.reader = Reader(config.store_path)
+        self.history = History(self.reader)
         self.recent = RecentPictures()
         self.driver = driver or Driver(clock=clock, recent=self.recent)
         self.probeables, self.format_problems = load_probeables(config)
         self._wake = asyncio.Event()
+        self.network = NetworkWatch(
+            config.reference_hosts,
+            ask=self.driver.reaches,
+            clock=clock,
+            on_change=self._network_changed,
+        )
+        self.engine.our_network = self.network.state
         ledger = StoreLedger(self.writer, config.vantage, self.caps)
         self.runner = Runner(
             self.probeables,
@@ -101,7 +115,7 @@ class Daemon:
             store=ledger,
             clock=clock,
             rng=rng,
-            fitness=Fitness(self.lag, clock),
+            fitness=Fitness(self.lag, clock, self.network),
             redactor=Redactor(config.secrets),
             on_result=self._learned,
         )
@@ -115,6 +129,9 @@ class Daemon:
             rng=rng,
             redactor=Redactor(config.secrets),
             on_result=self._learned,
+        )
+        self.months = Months(
+            config.specs, config.pools, reader=self.reader, writer=self.writer, clock=clock
         )
         self.schedule = Schedule(
             {target_id: p.spec.interval_s for target_id, p in self.probeables.items()},
@@ -148,12 +165,15 @@ class Daemon:
             log.warning("config.warning", detail=text)
         await self.open()
         await self._read_books()
+        self.network.resume(await asyncio.to_thread(self.history.network_event))
+        self.engine.our_network = self.network.state
         self.tick()
         self._tasks = [
             asyncio.create_task(self.lag.beat(), name="lag"),
             asyncio.create_task(self._pulse(), name="pulse"),
             asyncio.create_task(self._first_probes(), name="first probes"),
             asyncio.create_task(self.batches.run(), name="batches"),
+            asyncio.create_task(self.months.run(), name="months"),
         ]
         self.schedule.start(int(self.reader.fact(SCHEDULE_SEED)))
         log.info(
@@ -174,10 +194,17 @@ class Daemon:
         self._wake.set()
         self.schedule.revise(target_id)
 
+    def _network_changed(self, event: Event) -> None:
+        """Store and publish what became of our own network."""
+        self.engine.our_network = self.network.state
+        self.writer.submit_event(event)
+        self._wake.set()
+
     async def stop(self) -> None:
         """Fire no more, drain, commit what is queued, close."""
         self.schedule.stop()
         await asyncio.gather(self.runner.drain(), self.batches.drain())
+        await self.network.aclose()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -191,9 +218,13 @@ class Daemon:
         log.info("daemon.stopped")
 
     def tick(self) -> None:
-        """Build and publish one snapshot; store the orders whose decision changed."""
-        snapshot = self.engine.tick(self.clock.wall())
-        self.publisher.publish(snapshot)
+        """Build and publish one snapshot; store what happened and the orders that changed."""
+        now = self.clock.wall()
+        self.publisher.publish(self.engine.tick(now))
+        for entry in self.engine.take_entries():
+            self.writer.submit_entry(entry)
+            for event in entry.events:
+                happened(event, now)
         for order in self.engine.take_changed_orders():
             self.writer.submit_order(order)
             log.info(
@@ -227,6 +258,10 @@ class Daemon:
     def _replay(self) -> None:
         """Fold what the store holds through the engine, and what killed processes left."""
         restore(self.engine, self.reader, self.config, self.clock.wall())
+        for entry in self.engine.take_entries():
+            if self.writer.stats.queue > WRITE_QUEUE_MAX // 2:  # The first start of an old file.
+                self.writer.flush()
+            self.writer.submit_entry(entry)
         for target_id, at in self.reader.last_reservations().items():
             # A probe that a killed process had under way left money booked, but no row.
             if at > (self.engine.last_start(target_id) or 0.0):
@@ -241,6 +276,7 @@ class Daemon:
         now = self.clock.wall()
         periods = self.engine.quota_periods(now)
         try:
+            self.engine.log_counts = await asyncio.to_thread(self.history.counts)
             booked = await asyncio.to_thread(self.reader.booked, now)
             self.engine.asked = await asyncio.to_thread(self.reader.asked, periods, now)
             self.engine.spending = spending(booked, self.caps)
@@ -320,6 +356,9 @@ class Daemon:
                 publisher=self.publisher,
                 clock=self.clock,
                 results=lambda *asked: routes.Page(*self.reader.results(*asked)),
+                months=self.months.of,
+                history=self.history,
+                profile=lambda target: self.engine.profile(target, self.clock.wall()),
                 problems=self.problems,
                 metrics=lambda accept: expose(self.registry, accept),
             )

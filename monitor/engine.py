@@ -10,10 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from zoneinfo import ZoneInfo
 
+from monitor.core.gaps import Gap
 from monitor.core.health import HealthState, fold, judge
+from monitor.core.histories import history_of
+from monitor.core.journal import Entry, Journal, Kept
 from monitor.core.liveness import FreeCalls, heard, is_due, show
+from monitor.core.maintenance import maintenance_end
+from monitor.core.network import OurNetwork
 from monitor.core.pace import Pace, attempted, follow
+from monitor.core.profile import Profile, hours_of_week
 from monitor.core.quota import (
     Kind,
     Quota,
@@ -28,10 +35,11 @@ from monitor.core.quota import (
 from monitor.core.ranking import build_order
 from monitor.core.ration import Wish, shares
 from monitor.core.schedule import Pass, extra_due, plan_slot
+from monitor.core.slo import error_budget, window_verdicts
 from monitor.core.snapshot import (
-    GapReason,
     Health,
     LastProbe,
+    LogCounts,
     Order,
     Snapshot,
     State,
@@ -50,8 +58,6 @@ _IDLE_VIEWS_PER_TICK: Final = 100
 _RECENT_LATENCIES: Final = 60
 # Kinds of probe that a schedule slot can hold.
 _SAMPLES: Final = frozenset({ProbeKind.CANARY, ProbeKind.BATCH})
-# Batch jobs may take a day, so shorter windows would hold what is not decided yet.
-_BATCH_WINDOW_S_MIN: Final = 86_400.0
 # Clients call these places of an order first.
 _FIRST_PLACES: Final = 2
 
@@ -79,10 +85,14 @@ class Past:
     Attributes:
         totals: Cumulative counts over all stored rows, the replayed ones included.
         orders: The last order of each (pool, profile).
+        kept: The log of each target that has one.
+        at: Wall time of the restart.
     """
 
     totals: Totals
     orders: Mapping[tuple[str, str], Order]
+    kept: Mapping[str, Kept] = field(default_factory=dict)
+    at: float = 0.0
 
 
 class Engine:
@@ -108,7 +118,7 @@ class Engine:
         self._providers = providers or {}
         self._policy = policy
         self._tracked = {
-            target_id: _Tracked(spec, History(_windows(spec, policy)))
+            target_id: _Tracked(spec, history_of(spec, self._pools, policy))
             for target_id, spec in targets.items()
         }
         # As the store's ledger was last read: the books are there, these are for showing them.
@@ -120,15 +130,28 @@ class Engine:
         self._changed: list[Order] = []
         self._version = 0
         self._counters = Counters()
+        self._journal = Journal(policy)
+        self.log_counts = LogCounts()
+        self.our_network = OurNetwork()
 
-    def restore(self, results: Iterable[ProbeResult], past: Past) -> None:
-        """
-        Replay stored *results* (oldest first) through the same fold as live ones.
+    @property
+    def remembers_s(self) -> float:
+        """How far back results and gaps change any figure, in seconds."""
+        return max((t.history.longest_s for t in self._tracked.values()), default=0.0)
 
-        Counters and orders come from *past*: rows older than the windows count there too.
+    def restore(self, results: Iterable[ProbeResult], past: Past, gaps: Iterable[Gap] = ()) -> None:
         """
+        Replay stored *results* (oldest first) and *gaps* through the same fold as live ones.
+
+        Counters and orders come from *past*: rows older than the windows count there too. What the
+        store's log lacks of the results is among the entries that :meth:`take_entries` gives next.
+        """
+        self._journal = Journal(self._policy, past.kept)
         for result in results:
             self.accept(result)
+        for gap in gaps:
+            self.gap(gap)
+        self._journal.caught_up(self._tracked.keys(), past.at)
         self._counters = Counters(past.totals)
         known = {(pool.id, p.name) for pool in self._pools for p in pool.profiles}
         self._orders = {key: order for key, order in past.orders.items() if key in known}
@@ -142,7 +165,8 @@ class Engine:
         if result.kind is not ProbeKind.LIVENESS:
             tracked.last = _last(result)
         tracked.calls = heard(tracked.calls, result)
-        tracked.state = fold(tracked.state, result, self._policy)
+        before, tracked.state = tracked.state, fold(tracked.state, result, self._policy)
+        self._journal.follow(result, before, tracked.state, tracked.spec)
         answered_at = result.started_at + result.duration_s
         # What limits a free call that was refused is no limit on pictures.
         is_telling = result.kind is not ProbeKind.LIVENESS or result.error is None
@@ -164,9 +188,13 @@ class Engine:
             )
         self._counters.probe(result)
 
-    def gap(self, target_id: str, reason: GapReason) -> None:
+    def gap(self, gap: Gap) -> None:
         """Count a slot in which no probe ran."""
-        self._counters.gap(target_id, reason)
+        self._counters.gap(gap.target_id, gap.reason)
+        tracked = self._tracked.get(gap.target_id)
+        if tracked is not None:
+            tracked.is_dirty = True
+            tracked.history.gap(gap.at, gap.reason, gap.slot_s)
 
     def attempted(self, target_id: str, at: float) -> None:
         """Take note of a generation at *at* of which nothing else is known, sent or not."""
@@ -192,7 +220,8 @@ class Engine:
         tracked = self._tracked[target_id]
         if tracked.spec.is_batch:  # A job confirms nothing soon: its slots alone are measured.
             return None
-        return extra_due(tracked.state, tracked.pace, tracked.spec, self._policy, next_slot_at)
+        due = extra_due(tracked.state, tracked.pace, tracked.spec, self._policy, next_slot_at)
+        return due and (maintenance_end(tracked.spec.maintenance, due) or due)
 
     def last_start(self, target_id: str) -> float | None:
         """Return the start of the newest generation, whatever came of it; None before the first."""
@@ -266,6 +295,8 @@ class Engine:
             totals=self._counters.totals(),
             spending=self.spending,
             quotas=self._quotas(now),
+            our_network=self.our_network,
+            log_counts=self.log_counts,
         )
 
     def _wishes(self, views: Mapping[str, TargetView]) -> list[Wish]:
@@ -293,30 +324,41 @@ class Engine:
         changed, self._changed = self._changed, []
         return changed
 
+    def take_entries(self) -> list[Entry]:
+        """Return what is to be written down since the last call, oldest first."""
+        return self._journal.take()
+
+    def profile(self, target_id: str, now: float) -> Profile:
+        """Return the hours of the week of one target over its longest window; in any thread."""
+        tracked = self._tracked[target_id]
+        provider = self._providers.get(tracked.spec.provider)
+        zone = (provider.zone if provider else None) or ZoneInfo("UTC")
+        span_s = max(self._policy.windows.values())
+        hours = hours_of_week(tracked.history.samples, now - span_s, zone)
+        return Profile(str(zone), span_s, hours)
+
     def _view(self, tracked: _Tracked, now: float) -> None:
+        spec, figures = tracked.spec, tracked.history.figures(now)
+        windows = {name: f for name, f in figures.items() if name in self._policy.windows}
+        until = self.our_network.suspect_since
+        health = judge(tracked.state, now, spec=spec, policy=self._policy, heard_until=until)
+        self._journal.observe(spec, health, now)
         view = TargetView(
-            spec=tracked.spec,
-            health=judge(tracked.state, now, spec=tracked.spec, policy=self._policy),
-            windows=tracked.history.figures(now),
+            spec=spec,
+            health=health,
+            windows=windows,
             last=tracked.last,
             recent_latencies=tracked.history.recent_latencies(_RECENT_LATENCIES),
-            liveness=show(
-                tracked.calls, now, interval_s=tracked.spec.liveness_s, policy=self._policy
-            ),
+            liveness=show(tracked.calls, now, interval_s=spec.liveness_s, policy=self._policy),
+            claims=window_verdicts(windows, spec, tracked.view),
+            budget=error_budget(spec.claim.availability, {f.span_s: f for f in figures.values()}),
+            incidents=self._journal.open(spec.id),
         )
         # An equal view keeps its identity, and with it its encoded bytes.
         if view != tracked.view:
             tracked.view = view
         tracked.viewed_at = now
         tracked.is_dirty = False
-
-
-def _windows(spec: TargetSpec, policy: Policy) -> Mapping[str, float]:
-    """Return the windows of a target: of a batch target those of a day or more, else the longest."""
-    if not spec.is_batch:
-        return policy.windows
-    days = {name: s for name, s in policy.windows.items() if s >= _BATCH_WINDOW_S_MIN}
-    return days or dict([max(policy.windows.items(), key=lambda window: window[1])])
 
 
 def _last(result: ProbeResult) -> LastProbe:

@@ -250,10 +250,9 @@ class JobSteps:
             # It is kept, and goes into URLs and logs.
             detail = "the job's name holds a secret"
             return replace(result, error=ErrorClass.PROTOCOL, latency_s=None, detail=detail), None
-        trouble = self._runner.fitness.trouble(started, wall) if found is None else None
-        if trouble is not None:
-            fault = ErrorClass.MONITOR_FAULT
-            result = replace(result, error=fault, detail=trouble, retry_at=None)
+        if found is None:
+            judged = self._runner.fitness.judged
+            result = await judged(result, queue.spec.base_url, started, wall)
         return result, found
 
     async def _end(self, job: Job, result: ProbeResult) -> None:

@@ -34,10 +34,17 @@ LOOP_LAG_VOID_S: Final = 1.0  # A stall this long makes a latency ours, not the 
 CLOCK_STEP_VOID_S: Final = 5.0  # Wall and monotonic time may drift by NTP slew, not by this.
 DRAIN_S: Final = 10.0  # Grace for running probes at shutdown; then they are void.
 
+REFERENCE_HOSTS_MAX: Final = 10
+REFERENCE_ANSWER_S_MAX: Final = 5.0  # A failed probe is held so long at most.
+# In an outage of two providers each failure would ask anew.
+REFERENCE_FRESH_S: Final = 15.0
+REFERENCE_RECHECK_S: Final = 10.0  # Between two questions while no reference host answers.
+
 TARGETS_MAX: Final = 2_000
 POOLS_MAX: Final = 500
 PROFILES_MAX: Final = 20
 WINDOWS_MAX: Final = 12
+MAINTENANCE_MAX: Final = 200
 CONFIG_BYTES_MAX: Final = 1024 * 1024
 INTERVAL_S_MIN: Final = 1.0  # The demo compresses time; real canaries cost money long before.
 INTERVAL_S_MAX: Final = 7 * 86_400.0

@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector
 from monitor.core.snapshot import (
     LifeSign,
     Liveness,
+    LogCounts,
     Ratio,
     Snapshot,
     State,
@@ -34,6 +35,7 @@ from monitor.core.snapshot import (
 )
 from monitor.core.totals import LATENCY_BUCKETS_S
 from monitor.publisher import Publisher
+from monitor.slo_metrics import SLO_GAUGES, put_slo
 from monitor.version import __version__
 
 
@@ -137,12 +139,17 @@ GAUGES: Final[tuple[Spec, ...]] = (
         _T,
     ),
     ("imgmon_target_price_usd", "Configured price of one image.", _T),
+    *SLO_GAUGES,
+    ("imgmon_incident_open", "1 while an incident of the target lasts, else 0.", _T),
+    ("imgmon_our_network_suspect", "1 while our own network is thought to be down, else 0.", ()),
 )
 COUNTERS: Final[tuple[Spec, ...]] = (
     ("imgmon_probes", "Probes finished.", (*_T, "kind", "outcome", "error")),
     ("imgmon_spend_usd", "Money booked for probes.", _T),
     ("imgmon_gaps", "Slots without a probe.", (*_T, "reason")),
     ("imgmon_priority_changes", "Changes of an order.", ("pool", "profile")),
+    ("imgmon_incidents", "Incidents, by the class that opened them.", (*_T, "error")),
+    ("imgmon_events", "Events in the log.", ("kind",)),
 )
 HISTOGRAM: Final[Spec] = ("imgmon_probe_duration_seconds", "Latency of good generations.", _T)
 SELF_GAUGES: Final[tuple[tuple[str, str, str], ...]] = (
@@ -221,7 +228,7 @@ class SnapshotCollector(Collector):
         name, text = SNAPSHOT_GAUGES[0]
         yield GaugeMetricFamily(name, text, value=snapshot.made_at)
         yield from gauges(snapshot)
-        yield from counters(snapshot.totals)
+        yield from counters(snapshot.totals, snapshot.log_counts)
 
 
 def gauges(snapshot: Snapshot) -> Iterable[Metric]:
@@ -232,6 +239,8 @@ def gauges(snapshot: Snapshot) -> Iterable[Metric]:
         if value is not None:
             families[name].add_metric(labels, value)
 
+    is_suspect = snapshot.our_network.is_suspect
+    put("imgmon_our_network_suspect", (), None if is_suspect is None else float(is_suspect))
     for target, view in snapshot.targets.items():
         _target_gauges(put, target, view)
     for (pool, profile), order in snapshot.orders.items():
@@ -259,9 +268,11 @@ def _target_gauges(put: Put, target: str, view: TargetView) -> None:
         put("imgmon_target_state", (target, state.value), float(view.health.state is state))
     put("imgmon_retry_at_timestamp_seconds", (target,), view.health.retry_at)
     put("imgmon_target_price_usd", (target,), view.spec.price_usd)
+    put("imgmon_incident_open", (target,), float(bool(view.incidents)))
     if view.last is not None:
         put("imgmon_last_probe_timestamp_seconds", (target,), view.last.started_at)
     _liveness_gauges(put, target, view.liveness)
+    put_slo(put, target, view)
     for window, figures in view.windows.items():
         ratios: dict[str, Ratio] = {"provider": figures.provider, "user": figures.user}
         for of, ratio in ratios.items():
@@ -290,9 +301,9 @@ def _liveness_gauges(put: Put, target: str, liveness: Liveness) -> None:
         put("imgmon_model_shutdown_timestamp_seconds", (target,), gone)
 
 
-def counters(totals: Totals) -> Iterator[Metric]:
+def counters(totals: Totals, log: LogCounts) -> Iterator[Metric]:
     """Yield the cumulative families."""
-    probes, spend, gaps, changes = (
+    probes, spend, gaps, changes, incidents, events = (
         CounterMetricFamily(name, text, labels=labels) for name, text, labels in COUNTERS
     )
     for key, count in totals.probes.items():
@@ -303,7 +314,11 @@ def counters(totals: Totals) -> Iterator[Metric]:
         gaps.add_metric((target, reason.value), count)
     for (pool, profile), count in totals.order_changes.items():
         changes.add_metric((pool, profile), count)
-    yield from (probes, spend, gaps, changes)
+    for (target, error), count in log.incidents.items():
+        incidents.add_metric((target, error), count)
+    for kind, count in log.events.items():
+        events.add_metric((kind,), count)
+    yield from (probes, spend, gaps, changes, incidents, events)
 
     name, text, labels = HISTOGRAM
     durations = HistogramMetricFamily(name, text, labels=labels)

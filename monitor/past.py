@@ -8,6 +8,7 @@ from monitor.core.snapshot import Order
 from monitor.core.totals import LATENCY_BUCKETS_S
 from monitor.engine import Engine, Past
 from monitor.limits import FREE_CALLS_REPLAYED
+from monitor.store.history import History
 from monitor.store.reader import Reader
 
 
@@ -18,7 +19,7 @@ def restore(engine: Engine, reader: Reader, config: Config, now: float) -> None:
     Raises:
         StoreError: The file cannot be read.
     """
-    longest = max(config.policy.windows.values())
+    longest = engine.remembers_s
     orders: dict[tuple[str, str], Order] = {}
     for pool in config.pools:
         for profile in pool.profiles:
@@ -27,5 +28,11 @@ def restore(engine: Engine, reader: Reader, config: Config, now: float) -> None:
                 orders[pool.id, profile.name] = order
     engine.restore(
         reader.replay(now - max(longest, LEARNED_S), free_calls=FREE_CALLS_REPLAYED),
-        Past(totals=reader.totals(LATENCY_BUCKETS_S), orders=orders),
+        Past(
+            totals=reader.totals(LATENCY_BUCKETS_S),
+            orders=orders,
+            kept=History(reader).logs(),
+            at=now,
+        ),
+        reader.gaps(now - longest),
     )

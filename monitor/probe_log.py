@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from monitor.core.events import Event, EventKind
 from monitor.core.spec import TargetSpec
 from monitor.core.spend import CapUse, Mark
 from monitor.limits import SHUTDOWN_WARN_DAYS
@@ -16,6 +17,22 @@ log = structlog.get_logger("imgmon.runner")
 
 # A block of the harmless canary is void; this many in a row is worth a word.
 _POLICY_BLOCKS_WARN: Final = 3
+
+
+# What a start derives of the past is no news.
+_NEWS_S: Final = 3_600.0
+_BAD_NEWS: Final = frozenset({EventKind.INCIDENT_OPENED, EventKind.INCIDENT_REOPENED})
+
+
+def happened(event: Event, now: float) -> None:
+    """Write the line of *event*, stored at *now*; what happens with every probe is only debugging."""
+    if event.kind is EventKind.STATE_CHANGED or now - event.at > _NEWS_S:
+        write = log.debug
+    else:
+        write = log.warning if event.kind in _BAD_NEWS else log.info
+    about = {"target": event.target, "pool": event.pool, "provider": event.provider}
+    fields = {**{name: who for name, who in about.items() if who is not None}, **event.data}
+    write(event.kind.value.replace("_", ".", 1), **fields)
 
 
 class ProbeLog:

@@ -16,8 +16,9 @@ from typing import Any, Protocol
 import structlog
 
 from monitor.clock import Clock
+from monitor.core.gaps import Gap
 from monitor.core.quota import Quota
-from monitor.core.schedule import Pass
+from monitor.core.schedule import Pass, in_maintenance
 from monitor.core.snapshot import GapReason
 from monitor.core.spec import TargetSpec
 from monitor.core.spend import CapUse, Decision
@@ -212,7 +213,7 @@ class Runner:
     def gap(self, target_id: str, reason: GapReason, at: float, *, why: str | None = None) -> None:
         """Record a slot without a probe: counted, stored, logged with *why* in words."""
         slot_s = self._probeables[target_id].spec.interval_s
-        self._engine.gap(target_id, reason)
+        self._engine.gap(Gap(target_id, at, reason, slot_s))
         self._store.gap(target_id, reason, at, slot_s)
         detail = {} if why is None else {"detail": why}
         log.info("probe.skipped", target=target_id, reason=reason.value, **detail)
@@ -259,6 +260,10 @@ class Runner:
         self, probe_id: str, spec: TargetSpec, reason: ProbeReason, at: float
     ) -> bool:
         """Book the probe; where that cannot be, say why."""
+        # A slot is planned, and confirmations are due, before they wait for their turn.
+        if (away := in_maintenance(spec, at)) is not None:
+            self._not_sent(spec, reason, GapReason.MAINTENANCE, at, why=away.why)
+            return False
         if spec.price_usd == 0 and not self._engine.quotas(spec.id, at):
             return True  # Nothing to keep within: it is booked with its row.
         return await self.is_booked(
@@ -339,22 +344,13 @@ class Runner:
                         reason=reason,
                         slot_s=slot_s,
                     )
+                result = replace(result, started_at=now)
+                return await self.fitness.judged(result, spec.base_url, started, now)
             except asyncio.CancelledError:
                 return fault("the monitor was shutting down")
             except Exception as error:  # The one loop that must go on whatever a plug-in does.
                 log.exception("probe.crashed")
                 return fault(f"{type(error).__name__} in the monitor; its log has the rest")
-        result = replace(result, started_at=now)
-        trouble = self.fitness.trouble(started, now)
-        if trouble is not None:
-            return replace(
-                result,
-                error=ErrorClass.MONITOR_FAULT,
-                latency_s=None,
-                detail=trouble,
-                retry_at=None,
-            )
-        return result
 
     def redacted(self, result: ProbeResult) -> ProbeResult:
         """Return *result* without secrets in any text but our own ids."""

@@ -232,6 +232,29 @@ class Driver:
         result = result_of(run, verdict, label, started_at=started_at, started=started, ended=ended)
         return result, run.found
 
+    async def reaches(self, url: str, deadline_s: float) -> bool:
+        """
+        Return whether the host at *url* answers a HEAD within *deadline_s* seconds, whatever it says.
+
+        Over the same sockets and trust as probes, without credentials.
+        """
+        token = timeline_now.set(Timeline(self._clock))
+        try:
+            async with asyncio.timeout(deadline_s), AsyncExitStack() as stack:
+                client = self._shared
+                if client is None:
+                    pool = self._pool(ResolvingBackend())
+                    client = await stack.enter_async_context(bare_client(pool))
+                request = client.build_request("HEAD", url, headers=BASE_HEADERS)
+                request.extensions["trace"] = timeline_now.get().trace
+                response = await client.send(request, stream=True)
+                await response.aclose()
+        except Exception:  # noqa: BLE001 - whatever went wrong, there was no answer
+            return False
+        finally:
+            timeline_now.reset(token)
+        return True
+
     async def _start(self, target: Target, timeline: Timeline, stack: AsyncExitStack) -> _Wired:
         """Return a run with its clients, closed with *stack* unless they are shared."""
         api = links = self._shared

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from pydantic import BaseModel
 
 from monitor.cli import COMMANDS, main
-from monitor.config import cost_per_day, parse
+from monitor.config import cost_words, parse
 from monitor.config.schema import FileTable
 from monitor.metrics import names
 from probes.model import ERROR_TABLE
@@ -40,7 +40,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> set[str]:
         if inner and inner[0].model_fields:
             found |= keys(inner[0], f"{prefix}{name}.")
         else:
-            found.add(f"{prefix}{name}")
+            found.add(f"{prefix}{field.alias or name}")
     return found
 
 
@@ -104,7 +104,7 @@ def test_the_stated_price_of_the_first_example_is_what_it_costs():
     stated = re.search(r"costs \*\*\$([0-9.]+) a day\*\*", README)[1]
     config = parse(block, {"GEMINI_API_KEY": "k" * 10, "LAOZHANG_API_KEY": "k" * 11}, "README.md")
 
-    assert f"{cost_per_day(config):.2f}" == stated
+    assert f"canaries cost up to ${stated} a day" == cost_words(config)
 
 
 def test_links_to_files_lead_somewhere():

@@ -8,11 +8,12 @@ so its entity tag is a strong validator of the bytes. Freshness travels in heade
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, Final
 
+from monitor.api import slo
+from monitor.api.incidents import open_incident_document
 from monitor.core.availability import floor_ratio
 from monitor.core.snapshot import (
     LastProbe,
@@ -25,6 +26,8 @@ from monitor.core.snapshot import (
     TargetView,
     WindowFigures,
 )
+from monitor.core.verdict import ClaimVerdict
+from monitor.core.words import rfc3339
 from monitor.publisher import Body
 
 SCHEMA: Final = 1
@@ -32,9 +35,7 @@ SCHEMA: Final = 1
 
 def timestamp(at: float | None) -> str | None:
     """Return *at* (seconds since the epoch) as RFC 3339 in UTC with milliseconds."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if at is None else rfc3339(at)
 
 
 def priority_key(pool: str, profile: str, view: str) -> str:
@@ -62,7 +63,7 @@ class Encoder:
     def __init__(self) -> None:
         """Start with nothing encoded."""
         self._views: dict[str, tuple[TargetView, dict[str, Any], Body, Body]] = {}
-        self._orders: dict[tuple[str, str], tuple[Order, Body, Body]] = {}
+        self._orders: dict[tuple[str, str], tuple[Order, bool | None, Body, Body]] = {}
 
     def __call__(self, snapshot: Snapshot) -> Mapping[str, Body]:
         """Return the bodies of every snapshot route, by key."""
@@ -85,7 +86,10 @@ class Encoder:
         known = self._views.get(target_id)
         if known is None or known[0] is not view:
             summary = target_document(view)
-            windows = {name: window_document(w) for name, w in view.windows.items()}
+            windows = {
+                name: window_document(w, view.claims.get(name, ()))
+                for name, w in view.windows.items()
+            }
             known = (
                 view,
                 summary,
@@ -99,7 +103,12 @@ class Encoder:
         key = (order.pool.id, order.profile.name)
         known = self._orders.get(key)
         # valid_until slides with the clock and travels in a header; the rest decides.
-        if known is None or known[0].places != order.places or known[0].version != order.version:
+        is_suspect = snapshot.our_network.is_suspect
+        if (
+            known is None
+            or known[0].places != order.places
+            or (known[0].version, known[1]) != (order.version, is_suspect)
+        ):
             ids = {
                 "schema": SCHEMA,
                 "pool": order.pool.id,
@@ -108,9 +117,9 @@ class Encoder:
                 "targets": [place.target for place in order.places],
             }
             full = body(order_document(order, snapshot))
-            known = (order, full, body(ids))
+            known = (order, is_suspect, full, body(ids))
             self._orders[key] = known
-        return known[1], known[2]
+        return known[2], known[3]
 
 
 def body(document: object) -> Body:
@@ -157,8 +166,7 @@ def order_document(order: Order, snapshot: Snapshot) -> dict[str, Any]:
         "valid_until": timestamp(order.valid_until),
         "stale": False,
         "all_degraded": order.all_degraded,
-        # Null until reference hosts are watched: not checked is not "no".
-        "our_network_suspect": None,
+        "our_network_suspect": snapshot.our_network.is_suspect,
         "targets": [_place(place, snapshot.targets[place.target]) for place in order.places],
     }
 
@@ -211,8 +219,10 @@ def target_document(view: TargetView) -> dict[str, Any]:
         "error": health.error.value if health.error else None,
         "detail": health.detail,
         "retry_at": timestamp(health.retry_at),
+        "error_budget": slo.budget_document(view.budget),
         "policy_blocks_in_a_row": health.consecutive_policy_blocks,
         "liveness": liveness_document(view.liveness, spec.liveness_s),
+        "incidents": [open_incident_document(incident) for incident in view.incidents],
         "last_probe": last_document(view.last) if view.last else None,
     }
 
@@ -259,8 +269,8 @@ def last_document(last: LastProbe) -> dict[str, Any]:
     }
 
 
-def window_document(window: WindowFigures) -> dict[str, Any]:
-    """Return the figures of one window: both views, n, coverage, intervals, percentiles."""
+def window_document(window: WindowFigures, claims: Iterable[ClaimVerdict] = ()) -> dict[str, Any]:
+    """Return the figures of one window: both views, n, coverage, intervals, percentiles, claims."""
     return {
         "span_s": window.span_s,
         "samples": window.n,
@@ -269,8 +279,17 @@ def window_document(window: WindowFigures) -> dict[str, Any]:
         "unusable": window.unusable,
         "coverage_ratio": _floored(window.coverage),
         "last_sample_at": timestamp(window.last_sample_at),
+        "since": timestamp(window.since),
+        "gaps": slo.gaps_document(window.gaps),
+        "maintenance_s": _rounded(window.maintenance_s, 3),
+        "claims": slo.claims_document(claims),
         "availability": {"provider": _ratio(window.provider), "user": _ratio(window.user)},
         "timeouts_ratio": _rounded(window.timeout_ratio),
+        "latency_sli": (
+            {"threshold_s": window.latency_threshold_s, **_ratio(window.latency_sli)}
+            if window.latency_sli
+            else None
+        ),
         "latency_s": {
             "samples": window.latency_n,
             "mean": _rounded(window.latency_mean_s),

@@ -17,7 +17,10 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from monitor.api import encode, schemas
 from monitor.api.problems import ProblemOut
 from monitor.clock import Clock
+from monitor.core.months import MonthFigures
+from monitor.core.profile import Profile
 from monitor.publisher import Body, Published, Publisher
+from monitor.store.history import History
 from probes.model import ProbeKind, ProbeResult
 
 Id = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
@@ -48,13 +51,19 @@ class Sources:
 
     Attributes:
         results: (target id, cursor, limit, kind) to a page of stored probes; runs in a thread.
+        history: Incidents and events of the store; runs in a thread.
+        profile: Target id to its hours of the week; runs in a thread.
         problems: Reasons why the daemon is not ready; empty when it is.
+        months: Target id to its calendar months, oldest first; runs in a thread.
         metrics: Accept header to (media type, exposition); runs in a thread.
     """
 
     publisher: Publisher
     clock: Clock
     results: Callable[[str, int | None, int, ProbeKind | None], Page]
+    months: Callable[[str], tuple[MonthFigures, ...]]
+    history: History
+    profile: Callable[[str], Profile]
     problems: Callable[[], list[str]]
     metrics: Callable[[str], tuple[str, bytes]]
 

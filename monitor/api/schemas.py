@@ -6,6 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from monitor.api.incidents import OpenIncidentOut
+from monitor.api.slo_schemas import BudgetOut, ClaimOut, GapOut
+
 State = Literal["healthy", "suspect", "degraded", "down", "unusable", "unknown"]
 Seconds = float
 Ratio = float
@@ -59,7 +62,9 @@ class PriorityOut(BaseModel):
     valid_until: str = Field(description="Renewed by the header X-Imgmon-Valid-Until on a 304.")
     stale: bool
     all_degraded: bool
-    our_network_suspect: bool | None = Field(description="Null while it is not watched.")
+    our_network_suspect: bool | None = Field(
+        description="The monitor itself is cut off, so states stand still. Null while not watched."
+    )
     targets: list[PlaceOut]
 
 
@@ -163,8 +168,10 @@ class TargetOut(BaseModel):
     error: str | None
     detail: str
     retry_at: str | None
+    error_budget: BudgetOut | None = Field(description="Null without a claimed availability.")
     policy_blocks_in_a_row: int
     liveness: LivenessOut
+    incidents: list[OpenIncidentOut] = Field(description="Those that last.")
     last_probe: ProbeOut | None
 
 
@@ -210,6 +217,12 @@ class LatencyOut(BaseModel):
     p99: QuantileOut
 
 
+class LatencySliOut(RatioOut):
+    """Share of good and bad samples that are good and within the threshold."""
+
+    threshold_s: Seconds
+
+
 class WindowOut(BaseModel):
     """Figures of one window."""
 
@@ -218,10 +231,17 @@ class WindowOut(BaseModel):
     good: int
     bad: int
     unusable: int
-    coverage_ratio: Ratio
+    coverage_ratio: Ratio = Field(description="Of the window less maintenance.")
     last_sample_at: str | None
+    since: str | None = Field(description="First sample or gap of the window.")
+    gaps: dict[str, GapOut] = Field(description="Slots without a probe, by reason.")
+    maintenance_s: Seconds
+    claims: list[ClaimOut]
     availability: ViewsOut
     timeouts_ratio: Ratio | None
+    latency_sli: LatencySliOut | None = Field(
+        description="Null where no p95 is claimed or aimed for."
+    )
     latency_s: LatencyOut
 
 

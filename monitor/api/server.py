@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
-from monitor.api import problems, routes
+from monitor.api import incident_routes, months, problems, routes
 from monitor.errors import MonitorError
 from monitor.version import __version__
 
@@ -28,6 +28,8 @@ def build_api(sources: routes.Sources) -> FastAPI:
     )
     problems.install(app)
     app.include_router(routes.build(sources))
+    app.include_router(months.build(sources))
+    app.include_router(incident_routes.build(sources))
 
     @app.get("/docs", include_in_schema=False)
     async def get_docs() -> HTMLResponse:

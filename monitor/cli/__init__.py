@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "cost": "cost",
     "demo": "demo",
     "errors": "errors",
+    "incidents": "incidents",
     "openapi": "openapi",
     "order": "order",
     "plan": "plan",

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from monitor.cli.common import config_option, read_config
-from monitor.config import config_schema, cost_per_day
+from monitor.config import config_schema, cost_words
 from monitor.config import show as show_config
 
 
@@ -24,10 +24,16 @@ def check(path: Path) -> None:
     config = read_config(path)
     for text in config.warnings:
         click.echo(f"warning: {text}", err=True)
-    click.echo(
-        f"{path}: {len(config.specs)} targets of {len(config.providers)} providers in "
-        f"{len(config.pools)} pools; canaries cost up to ${cost_per_day(config):.2f} a day"
+    counts = (
+        _count(len(config.specs), "target"),
+        _count(len(config.providers), "provider"),
+        _count(len(config.pools), "pool"),
     )
+    click.echo(f"{path}: {counts[0]} of {counts[1]} in {counts[2]}; {cost_words(config)}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 @command.command()

@@ -24,6 +24,7 @@ path = "{store}"
 dwell = "5s"
 confirm = "500ms"
 backoff_max = "10s"
+relapse = "1m"
 
 [[providers]]
 id = "google"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
 from monitor.api.routes import Page, Sources
 from monitor.api.server import build_api
 from monitor.clock import SystemClock
+from monitor.core.profile import Profile
 from monitor.publisher import Publisher
+from monitor.store.history import History
+from monitor.store.reader import Reader
 
 
 @click.command()
@@ -19,6 +23,9 @@ def command() -> None:
         publisher=Publisher(lambda _: {}),
         clock=SystemClock(),
         results=lambda *_: Page((), None),
+        months=lambda _: (),
+        history=History(Reader(Path("unread"))),
+        profile=lambda _: Profile("UTC", 0.0, ()),
         problems=list,
         metrics=lambda _: ("text/plain", b""),
     )

@@ -13,10 +13,10 @@ from rich import box
 from rich.table import Table
 
 from monitor.cli.common import config_option, read_config, say, show_tables
-from monitor.config import Config
+from monitor.config import plan_of
 from monitor.config.values import duration_text
 from monitor.core.availability import floor_ratio
-from monitor.core.plan import MONTH_DAYS, SPANS_DAYS, Cap, Plan, TargetPlan, plan
+from monitor.core.plan import MONTH_DAYS, SPANS_DAYS, Plan, TargetPlan
 from monitor.core.words import span
 
 
@@ -31,7 +31,7 @@ def command(path: Path, as_json: bool) -> None:
     is a hard one that begins at a random moment.
     """
     config = read_config(path)
-    planned = plan(tuple(config.specs.values()), config.policy, caps_of(config), config.providers)
+    planned = plan_of(config)
     if as_json:
         click.echo(json.dumps(_json(planned), indent=2))
         return
@@ -40,24 +40,6 @@ def command(path: Path, as_json: bool) -> None:
         say(["* Has no key: planned all the same, but not probed until there is one."])
     say([_free_calls(planned.targets)])
     say(f"warning: {text}" for text in planned.warnings)
-
-
-def caps_of(config: Config) -> list[Cap]:
-    """Return every cap on canaries that *config* sets, by day and by month."""
-    specs = config.specs.values()
-    limits = [("all probes", config.spend_cap, frozenset(config.specs))]
-    limits += [
-        (f"provider {p.id}", p.spend_cap, frozenset(s.id for s in specs if s.provider == p.id))
-        for p in config.providers.values()
-    ]
-    limits += [(f"target {s.id}", s.spend_cap, frozenset({s.id})) for s in specs]
-    return [
-        Cap(name=name, targets=targets, usd=usd, days=days)
-        for name, cap, targets in limits
-        if cap is not None
-        for usd, days in ((cap.usd_per_day, 1), (cap.usd_per_month, MONTH_DAYS))
-        if usd is not None
-    ]
 
 
 def _costs(targets: Iterable[TargetPlan]) -> Table:

@@ -12,6 +12,7 @@ from typing import Final
 
 from monitor.clock import SystemClock
 from monitor.config.file import Tables, decode, read_tables, read_toml, suggestion
+from monitor.config.maintenance import with_maintenance
 from monitor.config.model import Config
 from monitor.config.providers import Provider, Providers, WireFormats, spend_cap
 from monitor.config.schema import ObjectiveTable, PoolTable, TargetTable
@@ -27,6 +28,7 @@ from probes.model import ErrorClass, Target
 _WINDOW_S_MAX: Final = 400 * 86_400.0
 _PLACE: Final = re.compile(r"(\w+)(?:\[(\d+)\])?")
 _SECTIONS: Final = ("providers", "targets", "pools")
+_SPANS: Final = ("dwell", "confirm", "backoff_max", "relapse")  # Keys of [judging] in time.
 
 
 def load(path: Path, environ: Mapping[str, str], *, today: date | None = None) -> Config:
@@ -139,6 +141,7 @@ class _Builder:
             if made is not None:
                 targets.append(made[0])
                 specs[table.id] = made[1]
+        specs = with_maintenance(specs, self._tables.rest.maintenance, self._check_reference)
         self._providers.check_limits((p.spec for p in providers.values()), specs.values())
         pools = tuple(self._pool(f"pools[{i}]", t) for i, t in self._tables.pools.items())
         self._warnings.extend(_mixed(pools, specs))
@@ -152,7 +155,7 @@ class _Builder:
             spend_cap=spend_cap(rest.spend_cap),
             policy=Policy(
                 windows=windows,
-                **{f"{name}_s": judging.pop(name) for name in ("dwell", "confirm", "backoff_max")},
+                **{f"{name}_s": judging.pop(name) for name in _SPANS},
                 **judging,
             ),
             listen=rest.server.listen,
@@ -161,6 +164,7 @@ class _Builder:
             log_format=rest.log.format,
             log_level=rest.log.level,
             vantage=rest.vantage,
+            reference_hosts=tuple(rest.network.reference_hosts),
             source=source,
             secrets=tuple(dict.fromkeys(s for p in providers.values() for s in p.secrets)),
             key_references=self._references("api_key"),
@@ -265,6 +269,7 @@ class _Builder:
             liveness_s=self._liveness_s(path, table, provider, wire_format),
             is_batch=is_batch,
             poll_s=poll_s,
+            upstream=table.upstream or provider.upstream,
             claim=_objective(table.claim),
             spend_cap=spend_cap(table.spend_cap),
         )

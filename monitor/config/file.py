@@ -215,7 +215,7 @@ def _keys_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]
     for part in location:
         field = model.model_fields.get(str(part))
         model = (field and _model_in(field.annotation)) or model
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _declared(model: type[BaseModel], location: Sequence[int | str]) -> Sequence[int | str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from monitor.core.plan import MONTH_DAYS, Cap, Plan, plan
 from monitor.core.spec import Policy, PoolSpec, ProviderSpec, SpendCap, TargetSpec
 from monitor.secrets import Reference
 from probes.model import Target
@@ -23,6 +24,7 @@ class Config:
         listen: Host and port of the API.
         store_path: The SQLite file.
         log_format: ``auto``, ``json`` or ``console``.
+        reference_hosts: URLs of hosts that tell whether our own network is up.
         secrets: Every value that must not be shown, for redaction.
         key_references: Provider id to where its key is kept.
         balance_references: Provider id to where its token for the balance is kept.
@@ -44,6 +46,7 @@ class Config:
     log_format: str
     log_level: str
     vantage: str
+    reference_hosts: tuple[str, ...]
     source: str
     secrets: tuple[str, ...] = field(repr=False)
     key_references: Mapping[str, Reference]
@@ -52,6 +55,33 @@ class Config:
     warnings: tuple[str, ...]
 
 
-def cost_per_day(config: Config) -> float:
-    """Return what all canaries cost in a day at their worst-case prices, in US dollars."""
-    return sum(spec.price_usd * 86_400 / spec.interval_s for spec in config.specs.values())
+def plan_of(config: Config) -> Plan:
+    """Return what probing as configured costs, finds and proves."""
+    return plan(tuple(config.specs.values()), config.policy, _caps_of(config), config.providers)
+
+
+def _caps_of(config: Config) -> list[Cap]:
+    """Return every cap on canaries that *config* sets, by day and by month."""
+    specs = config.specs.values()
+    limits = [("all probes", config.spend_cap, frozenset(config.specs))]
+    limits += [
+        (f"provider {p.id}", p.spend_cap, frozenset(s.id for s in specs if s.provider == p.id))
+        for p in config.providers.values()
+    ]
+    limits += [(f"target {s.id}", s.spend_cap, frozenset({s.id})) for s in specs]
+    return [
+        Cap(name=name, targets=targets, usd=usd, days=days)
+        for name, cap, targets in limits
+        if cap is not None
+        for usd, days in ((cap.usd_per_day, 1), (cap.usd_per_month, MONTH_DAYS))
+        if usd is not None
+    ]
+
+
+def cost_words(config: Config) -> str:
+    """Return what the canaries cost a day at list price, and what caps and quotas leave of it."""
+    targets = plan_of(config).targets
+    listed = f"${sum(target.usd_per_day for target in targets):.2f}"
+    left = f"${sum(target.left_usd_per_day for target in targets):.2f}"
+    words = f"canaries cost up to {listed} a day"
+    return words if left == listed else f"{words}, of which caps and quotas leave {left}"

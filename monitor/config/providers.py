@@ -88,6 +88,7 @@ class Provider:
         own_options: From the file, for every format that knows them.
         liveness: Seconds between free calls, ``off``, or None where the file does not say.
         balance_key: Token that tells a relay's balance; empty where there is none.
+        upstream: What its targets share with others unless they say otherwise.
     """
 
     spec: ProviderSpec
@@ -99,6 +100,7 @@ class Provider:
     poll_hosts: tuple[str, ...]
     allow_private_downloads: bool
     liveness: float | Literal["off"] | None
+    upstream: str | None
     key: str = field(repr=False)
     balance_key: str = field(repr=False)
     key_missing: str
@@ -173,7 +175,10 @@ class Providers:
         poll_hosts = preset.poll_hosts if preset else ()
         return Provider(
             spec=ProviderSpec(
-                id=table.id, spend_cap=spend_cap(table.spend_cap), quota=self._quota(table, preset)
+                id=table.id,
+                zone=table.zone,
+                spend_cap=spend_cap(table.spend_cap),
+                quota=self._quota(table, preset),
             ),
             preset=preset,
             base_url=base_url,
@@ -183,6 +188,7 @@ class Providers:
             poll_hosts=poll_hosts if table.poll_hosts is None else tuple(table.poll_hosts),
             allow_private_downloads=table.allow_private_downloads,
             liveness=table.liveness,
+            upstream=table.upstream,
             key=key,
             balance_key=balance_key,
             key_missing=key_missing,

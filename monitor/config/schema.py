@@ -2,108 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal, Self, TypeVar
-from zoneinfo import ZoneInfo
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    PlainValidator,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
-from monitor.config import values
+from monitor.config.fields import (
+    BaseUrl,
+    Duration,
+    Every,
+    HostSuffix,
+    Key,
+    Listen,
+    Moment,
+    Ratio,
+    Requests,
+    Size,
+    Slug,
+    Usd,
+    WeeklyTimes,
+    Word,
+    Zone,
+)
 from monitor.core.spec import Policy
-from monitor.limits import INTERVAL_S_MIN, POOLS_MAX, PROFILES_MAX, TARGETS_MAX, WINDOWS_MAX
-from monitor.secrets import Reference, SecretError, parse_reference
-
-T = TypeVar("T")
-
-
-def _told(parse: Callable[[object], T]) -> Callable[[object], T]:
-    """Return *parse* with its complaint, and the fix in it, as pydantic wants them."""
-
-    def validate(value: object) -> T:
-        try:
-            return parse(value)
-        except (values.BadValueError, SecretError) as error:
-            context = {"message": str(error), "fix": error.fix}
-            raise PydanticCustomError("imgmon", "{message}", context) from None
-
-    return validate
-
-
-Slug = Annotated[
-    str,
-    BeforeValidator(_told(values.parse_slug)),
-    Field(json_schema_extra={"pattern": f"^{values.SLUG.pattern}$"}),
-]
-Duration = Annotated[
-    float,
-    PlainValidator(_told(values.parse_duration)),
-    WithJsonSchema({
-        "description": 'Such as "90s", "15m", "1h", "1d", or seconds.',
-        "anyOf": [
-            {"type": "string", "pattern": values.DURATION_PATTERN},
-            {"type": "number", "exclusiveMinimum": 0},
-        ],
-    }),
-]  # fmt: skip
-Every = Annotated[
-    float | Literal["off"],
-    PlainValidator(_told(values.parse_every)),
-    WithJsonSchema({
-        "description": 'Such as "90s" or "5m", at least a second, or "off".',
-        "anyOf": [
-            {"const": "off"},
-            {"type": "string", "pattern": values.DURATION_PATTERN},
-            {"type": "number", "minimum": INTERVAL_S_MIN},
-        ],
-    }),
-]  # fmt: skip
-Size = Annotated[
-    tuple[int, int],
-    PlainValidator(_told(values.parse_size)),
-    WithJsonSchema({"type": "string", "pattern": values.SIZE_PATTERN}),
-]
-BaseUrl = Annotated[
-    str,
-    PlainValidator(_told(values.parse_base_url)),
-    WithJsonSchema({"type": "string", "format": "uri"}),
-]
-Listen = Annotated[
-    tuple[str, int],
-    PlainValidator(_told(values.parse_listen)),
-    WithJsonSchema({"type": "string", "examples": ["127.0.0.1:8720"]}),
-]
-Key = Annotated[
-    Reference,
-    PlainValidator(_told(parse_reference)),
-    WithJsonSchema({
-        "type": "object",
-        "oneOf": [
-            {"required": [kind], "properties": {kind: {"type": "string"}},
-             "additionalProperties": False}
-            for kind in ("env", "file")
-        ],
-    }),
-]  # fmt: skip
-Zone = Annotated[
-    ZoneInfo,
-    PlainValidator(_told(values.parse_zone)),
-    WithJsonSchema({"type": "string", "examples": ["America/Los_Angeles", "UTC"]}),
-]
-Requests = Annotated[int, Field(ge=1, le=1_000_000_000)]
-Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Word = Annotated[str, Field(min_length=1, max_length=200)]
-HostSuffix = Annotated[str, Field(pattern=r"^(\.[a-z0-9-]+){2,}$", max_length=253)]
+from monitor.limits import (
+    MAINTENANCE_MAX,
+    POOLS_MAX,
+    PROFILES_MAX,
+    REFERENCE_HOSTS_MAX,
+    TARGETS_MAX,
+    WINDOWS_MAX,
+)
 
 
 class Table(BaseModel):
@@ -181,6 +110,12 @@ class ProviderTable(Table):
     liveness: Every | None = Field(
         default=None, description="Default of the same key of its targets."
     )
+    upstream: Slug | None = Field(
+        default=None, description="Default of the same key of its targets."
+    )
+    zone: Zone | None = Field(
+        default=None, description="Zone of the hours in its targets' profiles; default UTC."
+    )
     balance_key: Key | None = Field(
         default=None,
         description="Where a relay keeps the account's own token: free calls then tell the balance.",
@@ -215,6 +150,10 @@ class TargetTable(Table):
     liveness: Every | None = Field(
         default=None,
         description='Time between two free calls, or "off"; default 5m where the format has one.',
+    )
+    upstream: Slug | None = Field(
+        default=None,
+        description="What it shares with other targets: outages that begin together are a group.",
     )
     pools: list[str] = []
     spend_cap: SpendCapTable | None = None
@@ -265,6 +204,9 @@ class JudgingTable(Table):
     backoff_max: Duration = Field(
         default=_P.backoff_max_s, description="Longest time without a probe of what is down."
     )
+    relapse: Duration = Field(
+        default=_P.relapse_s, description="How soon after its end an outage is the same incident."
+    )
     degraded_of: _Count = Field(default=_P.degraded_of, description="Recent probes looked at.")
     degraded_share: Ratio = Field(default=_P.degraded_share, description="Bad share that degrades.")
     slow_of: _Count = Field(
@@ -288,6 +230,37 @@ class JudgingTable(Table):
     )
 
 
+class MaintenanceTable(Table):
+    """Announced times in which targets are not probed: once, or every week."""
+
+    targets: list[str] = Field(default=[], description="Ids of targets it concerns.")
+    providers: list[str] = Field(default=[], description="Providers all of whose targets it does.")
+    since: Moment | None = Field(
+        default=None, alias="from", description="Begin, with an offset: 2026-12-01T22:00:00Z."
+    )
+    until: Moment | None = Field(default=None, description="End; weekly times may go on without.")
+    weekly: WeeklyTimes | None = Field(
+        default=None, description='Only these times of the local clock: "sun 02:00-04:00".'
+    )
+    zone: Zone | None = Field(default=None, description="Zone of weekly; default UTC.")
+
+    @model_validator(mode="after")
+    def _is_a_time_of_something(self) -> Self:
+        wrong: tuple[str, str] | None = None
+        if not self.targets and not self.providers:
+            wrong = "concerns nothing", "give targets or providers"
+        elif self.weekly is None and (self.since is None or self.until is None):
+            wrong = "has no time", "give from and until, or weekly"
+        elif self.since is not None and self.until is not None and self.until <= self.since:
+            wrong = "must end after it begins", "let until be later than from"
+        elif self.zone is not None and self.weekly is None:
+            wrong = "has a zone, which is for weekly times", "drop zone, or give weekly"
+        if wrong is not None:
+            context = {"message": wrong[0], "fix": wrong[1]}
+            raise PydanticCustomError("imgmon", "{message}", context)
+        return self
+
+
 class ServerTable(Table):
     """The HTTP API."""
 
@@ -306,6 +279,17 @@ class StoreTable(Table):
     )
 
 
+class NetworkTable(Table):
+    """What tells our own network from the providers' trouble."""
+
+    reference_hosts: list[BaseUrl] = Field(
+        default=[],
+        max_length=REFERENCE_HOSTS_MAX,
+        description="URLs of hosts that are asked when unrelated providers cannot be reached; "
+        "default none.",
+    )
+
+
 class LogTable(Table):
     """What is logged and how."""
 
@@ -320,6 +304,7 @@ class FileTable(Table):
     server: ServerTable = Field(default_factory=ServerTable)
     store: StoreTable = Field(default_factory=StoreTable)
     log: LogTable = Field(default_factory=LogTable)
+    network: NetworkTable = Field(default_factory=NetworkTable)
     windows: dict[Slug, Duration] | None = Field(
         default=None,
         min_length=1,
@@ -327,6 +312,7 @@ class FileTable(Table):
         description="Name to length, shortest first.",
     )
     judging: JudgingTable = Field(default_factory=JudgingTable)
+    maintenance: list[MaintenanceTable] = Field(default=[], max_length=MAINTENANCE_MAX)
     spend_cap: SpendCapTable | None = None
     providers: list[ProviderTable] = Field(default=[], max_length=TARGETS_MAX)
     targets: list[TargetTable] = Field(default=[], max_length=TARGETS_MAX)

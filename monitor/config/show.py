@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
+from datetime import datetime
 from typing import Any
 
-from monitor.config.model import Config, cost_per_day
+from monitor.config.maintenance import maintenance_values
+from monitor.config.model import Config, cost_words
 from monitor.config.providers import quota_values
 from monitor.config.values import duration_value
 from monitor.core.spec import Objective, SpendCap, TargetSpec
@@ -27,7 +29,7 @@ def show(config: Config) -> str:
             is_time = f.name.endswith("_s")
             judging[f.name.removesuffix("_s")] = duration_value(value) if is_time else value
     lines = [
-        f"# {config.source}; canaries cost up to ${cost_per_day(config):.2f} a day",
+        f"# {config.source}; {cost_words(config)}",
         f"vantage = {toml(config.vantage)}",
         *_table("[server]", {"listen": listen, "public_read": config.public_read}),
         *_table("[store]", {"path": str(config.store_path)}),
@@ -35,6 +37,8 @@ def show(config: Config) -> str:
         *_table("[windows]", {name: duration_value(s) for name, s in policy.windows.items()}),
         *_table("[judging]", judging),
     ]
+    if config.reference_hosts:
+        lines += _table("[network]", {"reference_hosts": config.reference_hosts})
     if config.spend_cap is not None:
         lines += _table("[spend_cap]", _limits(config.spend_cap))
     by_provider = {target.provider: target for target in config.targets}
@@ -46,6 +50,8 @@ def show(config: Config) -> str:
         profiles = [{"name": p.name, "usd_per_second": p.usd_per_second} for p in pool.profiles]
         values = {"id": pool.id, "profile": pool.profile, "slo": _objective(pool.slo)}
         lines += _table("[[pools]]", values | {"profiles": profiles})
+    for values in maintenance_values(config.specs):
+        lines += _table("[[maintenance]]", values)
     return "\n".join(lines)
 
 
@@ -69,6 +75,8 @@ def _provider(config: Config, provider_id: str, target: Target | None) -> Iterat
         # Nothing is known of what no target uses; a file must name some place all the same.
         values["base_url"] = "http://localhost"
         comments["base_url"] = "no target uses this provider"
+    if (zone := config.providers[provider_id].zone) is not None:
+        values["zone"] = str(zone)
     if reference is not None:
         values["api_key"] = {reference.kind: reference.place}
     if cap is not None:
@@ -96,6 +104,8 @@ def _target(config: Config, target: Target, spec: TargetSpec) -> Iterator[str]:
     }
     if spec.is_batch:
         values["poll"] = duration_value(spec.poll_s)
+    if spec.upstream is not None:
+        values["upstream"] = spec.upstream
     if target.size is not None:
         values["size"] = f"{target.size[0]}x{target.size[1]}"
     if target.quality is not None:
@@ -146,7 +156,7 @@ def _key(key: str) -> str:
 
 
 def toml(value: Any) -> str:
-    """Return *value* (text, number, bool, list or mapping of such) as an inline TOML value."""
+    """Return *value* (text, number, bool, time, list or mapping of such) as an inline TOML value."""
     if isinstance(value, str):
         # JSON's escapes are TOML's, but for the one control character that JSON leaves alone.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
@@ -155,6 +165,8 @@ def toml(value: Any) -> str:
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(toml, value))}]"
+    if isinstance(value, datetime):
+        return value.isoformat()
     if isinstance(value, bool):
         return str(value).lower()
     return repr(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from contextlib import suppress
+from datetime import datetime
 from typing import Final, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -17,6 +18,10 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 DURATION_PATTERN: Final = r"^\d{1,12}(\.\d{1,6})?(ms|s|m|h|d)$"
 SIZE_PATTERN: Final = r"^[1-9]\d{1,4}x[1-9]\d{1,4}$"
 _UNITS: Final = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
+WEEKLY_PATTERN: Final = r"^(mon|tue|wed|thu|fri|sat|sun) \d\d:\d\d-\d\d:\d\d$"
+_WEEKLY: Final = re.compile(r"(\w{3}) (\d\d):([0-5]\d)-(\d\d):([0-5]\d)")
+_DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAY_MIN: Final = 24 * 60
 _DURATION: Final = re.compile(DURATION_PATTERN)
 _SIZE: Final = re.compile(SIZE_PATTERN)
 
@@ -96,6 +101,42 @@ def parse_zone(value: object) -> ZoneInfo:
         return ZoneInfo(value)
     except (ValueError, OSError, KeyError) as error:  # No such name, a folder, a way out of it.
         raise BadValueError("is no time zone", fix) from error
+
+
+def parse_moment(value: object) -> float:
+    """Return seconds since the epoch from a TOML date and time with its offset from UTC."""
+    fix = "write for example 2026-12-01T22:00:00Z, without quotes"
+    if not isinstance(value, datetime):
+        raise BadValueError("must be a date and time", fix)
+    if value.tzinfo is None:
+        raise BadValueError("has no offset from UTC", fix)
+    return value.timestamp()
+
+
+def parse_weekly(value: object) -> tuple[int, int, int]:
+    """
+    Return (weekday, start, end) from ``"sun 02:00-04:00"``: Monday is 0, the others in seconds.
+
+    An end at or before the start is on the next day.
+    """
+    fix = 'write for example "sun 02:00-04:00"'
+    match = _WEEKLY.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match[1] not in _DAYS:
+        raise BadValueError('must be a day of the week and two times, "DAY HH:MM-HH:MM"', fix)
+    start, end = (int(match[i]) * 60 + int(match[i + 1]) for i in (2, 4))
+    if start >= _DAY_MIN or end > _DAY_MIN:
+        raise BadValueError("must have times from 00:00 to 24:00", fix)
+    if start == end:
+        raise BadValueError("must end at another time than it begins", fix)
+    end += _DAY_MIN if end < start else 0
+    return _DAYS.index(match[1]), start * 60, end * 60
+
+
+def weekly_text(weekday: int, start_s: int, end_s: int) -> str:
+    """Return what :func:`parse_weekly` reads so."""
+    end_min = end_s // 60 - (_DAY_MIN if end_s // 60 > _DAY_MIN else 0)
+    times = (f"{minutes // 60:02}:{minutes % 60:02}" for minutes in (start_s // 60, end_min))
+    return f"{_DAYS[weekday]} {'-'.join(times)}"
 
 
 def parse_slug(value: object) -> str:

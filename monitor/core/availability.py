@@ -48,6 +48,8 @@ def weighted(good: int, total: int, squares: int, n: int) -> Ratio:
         value=value,
         lower=max(0.0, min(value, centre - half)),
         upper=min(1.0, max(value, centre + half)),
+        weight=total,
+        squares=squares,
     )
 
 

@@ -19,6 +19,7 @@ from math import floor
 from typing import Final
 
 from monitor import limits
+from monitor.core.maintenance import maintenance_end
 from monitor.core.snapshot import Health, State
 from monitor.core.spec import Policy, TargetSpec
 from monitor.core.words import utc
@@ -72,6 +73,11 @@ class HealthState:
     policy_blocks: int = 0
     slot_s: float = 0.0
 
+    @property
+    def shown(self) -> State:
+        """What is published right after the newest result, as long as it is fresh."""
+        return self.state if self.block is None else State.UNUSABLE
+
 
 def fold(state: HealthState, result: ProbeResult, policy: Policy) -> HealthState:
     """
@@ -117,9 +123,19 @@ def confirm_delay_s(run: int, policy: Policy) -> float:
     return policy.confirm_s * 2.0 ** min(run - 1, _DOUBLINGS_MAX)
 
 
-def judge(state: HealthState, now: float, *, spec: TargetSpec, policy: Policy) -> Health:
+def judge(
+    state: HealthState,
+    now: float,
+    *,
+    spec: TargetSpec,
+    policy: Policy,
+    heard_until: float | None = None,
+) -> Health:
     """
     Return the published state as of *now*.
+
+    Evidence does not grow old after *heard_until*, from when on our own network is down: no result
+    could come, and that says nothing of the target.
 
     In this order: a target that cannot be probed at all, a block that holds, evidence that is
     missing or too old (unless its retry time is still ahead, when no probe is expected), and
@@ -142,9 +158,14 @@ def judge(state: HealthState, now: float, *, spec: TargetSpec, policy: Policy) -
     shown, since, detail = state.state, state.since, _describe(state, now, policy)
     if state.last_at is None:
         shown, since, detail = State.UNKNOWN, None, "no probe has said anything yet"
-    elif now - state.last_at > (fresh_s := _fresh_s(state, spec, policy)) and not is_waiting:
+    elif (
+        min(now, heard_until or now) - state.last_at > (fresh_s := _fresh_s(state, spec, policy))
+        and not is_waiting
+    ):
         shown, since = State.UNKNOWN, state.last_at + fresh_s
         detail = f"no result since {utc(state.last_at, now)}"
+        if (end := maintenance_end(spec.maintenance, now)) is not None:
+            detail += f", in maintenance until {utc(end, now)}"
     has_failed = shown in {State.SUSPECT, State.DEGRADED, State.DOWN}
     return Health(
         state=shown,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, floor, log
+from math import ceil, floor
 from typing import Final
 
 from monitor.core.availability import Z, floor_ratio, wilson
@@ -22,8 +22,8 @@ from probes.model import LimitPeriod
 DAY_S: Final = 86_400
 MONTH_DAYS: Final = 30
 SPANS_DAYS: Final[Mapping[str, int]] = {"day": 1, "week": 7, "month": MONTH_DAYS}
-# The largest of n samples bounds the p95 from above with 95 % confidence when 0.95 ** n <= 0.05.
-P95_CANARIES: Final = ceil(log(0.05) / log(0.95))
+# A claimed p95 is a share too: of the canaries that are good within it.
+P95_SHARE: Final = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,7 +305,7 @@ def _proofs(spec: TargetSpec, left_per_day: float) -> Iterator[Proof]:
     claim = spec.claim
     for kind, value, canaries in (
         ("availability", claim.availability, clean_canaries(claim.availability or 0.0)),
-        ("latency_p95", claim.latency_p95_s, P95_CANARIES),
+        ("latency_p95", claim.latency_p95_s, clean_canaries(P95_SHARE)),
     ):
         if value is not None:
             interval_s = MONTH_DAYS * DAY_S // canaries or None if canaries else None

@@ -14,6 +14,7 @@ from math import floor
 from typing import Final
 
 from monitor.core.health import Block, HealthState, confirm_delay_s, live_block, slots_between
+from monitor.core.maintenance import maintenance_end
 from monitor.core.pace import Pace
 from monitor.core.snapshot import GapReason
 from monitor.core.spec import Policy, TargetSpec
@@ -108,6 +109,8 @@ def plan_slot(
     """
     assert 0 <= draw < 1
     assert 0 < money_share <= 1
+    if (away := in_maintenance(spec, now)) is not None:
+        return away
     if (waits := _waits(state, pace, now)) is not None:
         return waits
     outage_share = 1 / slots_between(state, spec, policy)
@@ -123,6 +126,12 @@ def plan_slot(
     if draw < outage_share:
         return Pass(GapReason.SPEND_CAP, f"a cap pays for {money_share:.0%} of the slots")
     return Pass(None, f"down: one slot of {round(1 / outage_share)} is probed")
+
+
+def in_maintenance(spec: TargetSpec, at: float) -> Pass | None:
+    """Return why a target is not probed at *at* when that is in announced maintenance."""
+    end = maintenance_end(spec.maintenance, at)
+    return None if end is None else Pass(GapReason.MAINTENANCE, f"until {utc(end, at)}")
 
 
 def _waits(state: HealthState, pace: Pace, now: float) -> Pass | None:

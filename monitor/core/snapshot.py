@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
+from monitor.core.incidents import Incident
+from monitor.core.network import OurNetwork
 from monitor.core.quota import QuotaFigures
 from monitor.core.spec import PoolSpec, Profile, TargetSpec
 from monitor.core.spend import Spending
+from monitor.core.verdict import ClaimVerdict, ErrorBudget
 from probes.model import ErrorClass, ImageFacts, Outcome, Phase
 
 
@@ -46,13 +49,29 @@ class GapReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GapCount:
+    """How many slots of a window were gaps of one reason, and the share of the window they are."""
+
+    slots: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
-    """A measured share of *n* samples with its 95 % Wilson interval; all None when *n* is 0."""
+    """
+    A measured share of *n* samples with its 95 % Wilson interval; all None when *n* is 0.
+
+    Attributes:
+        weight: Sum of the weights of all samples.
+        squares: Sum of their squares.
+    """
 
     n: int
     value: float | None
     lower: float | None
     upper: float | None
+    weight: int = 0
+    squares: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +94,21 @@ class WindowFigures:
         provider: Availability as the provider's own record: good / (good + bad), each sample
             weighing the time it stands for.
         user: Usability to us: good / (good + bad + unusable), likewise.
-        coverage: Share of the window that samples speak for, 0..1 (laws 2 and 5).
+        coverage: Share of the window, less maintenance, that samples speak for, 0..1 (laws 2, 5).
         quantiles: 0.5, 0.9, 0.95 and 0.99 of the latency of good samples.
         latency_n: Good samples in the quantiles.
         latency_mean_s: Mean latency of good samples, for the index.
         failure_mean_s: Mean duration of bad samples, for the index.
         timeout_ratio: Share of timeouts among good and bad samples; None without any.
         last_sample_at: Wall time of the newest scheduled sample in the window.
+        latency_threshold_s: Over it a good sample is slow; None where nothing was promised or aimed
+            for.
+        fast: Good samples within that threshold.
+        latency_sli: Share of good and bad samples that are good and within the threshold, weighted
+            as availability is: a timeout is slow, and so is every failure. None without a threshold.
+        since: When the first sample or gap of the window was; None without any.
+        gaps: Slots without a probe, by reason.
+        maintenance_s: Announced maintenance in the window, which counts for no coverage.
     """
 
     name: str
@@ -99,6 +126,12 @@ class WindowFigures:
     failure_mean_s: float | None
     timeout_ratio: float | None
     last_sample_at: float | None
+    latency_threshold_s: float | None = None
+    fast: int = 0
+    latency_sli: Ratio | None = None
+    since: float | None = None
+    gaps: Mapping[GapReason, GapCount] = field(default_factory=dict)
+    maintenance_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +214,9 @@ class TargetView:
     last: LastProbe | None
     recent_latencies: tuple[float, ...]  # Newest last, good scheduled samples, bounded.
     liveness: Liveness = field(default_factory=Liveness)
+    claims: Mapping[str, tuple[ClaimVerdict, ...]] = field(default_factory=dict)  # By window.
+    budget: ErrorBudget | None = None
+    incidents: tuple[Incident, ...] = ()  # Open ones: at most one of each scope.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +310,20 @@ class Totals:
     order_changes: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class LogCounts:
+    """
+    What the store's log of events holds; the counts only grow.
+
+    Attributes:
+        events: Kind to events.
+        incidents: (target, error class at the opening) to incidents.
+    """
+
+    events: Mapping[str, int] = field(default_factory=dict)
+    incidents: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """
@@ -286,6 +336,7 @@ class Snapshot:
         orders: (pool id, profile name) to order.
         spending: Probe money as the store had it when it was last read.
         quotas: Limits on requests that are known, and the probes booked against them.
+        log_counts: As the log of events was last read.
     """
 
     version: int
@@ -296,3 +347,5 @@ class Snapshot:
     totals: Totals
     spending: Spending
     quotas: tuple[QuotaFigures, ...] = ()
+    our_network: OurNetwork = field(default_factory=OurNetwork)
+    log_counts: LogCounts = field(default_factory=LogCounts)

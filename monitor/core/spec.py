@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from monitor.core.maintenance import Rules
 from probes.model import ErrorClass, LimitPeriod
 
 
@@ -96,9 +97,15 @@ class QuotaSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSpec:
-    """A company or gateway; *spend_cap* and *quota* are on all its targets together."""
+    """
+    A company or gateway; *spend_cap* and *quota* are on all its targets together.
+
+    Attributes:
+        zone: Where its days are lived, for the hours of a week; None for UTC.
+    """
 
     id: str
+    zone: ZoneInfo | None = None
     spend_cap: SpendCap | None = None
     quota: QuotaSpec = field(default_factory=QuotaSpec)
 
@@ -115,6 +122,8 @@ class TargetSpec:
         liveness_s: Time between two free calls; None where none are made.
         is_batch: Its canaries are jobs of a batch queue, several of which may be under way.
         poll_s: Longest pause between two looks at such a job.
+        maintenance: Announced times in which no canary is sent.
+        upstream: What it shares with other targets and may fail with together.
         unusable: Set when no probe can be sent at all (a missing key), with *unusable_detail*
             saying what to do.
     """
@@ -131,8 +140,10 @@ class TargetSpec:
     liveness_s: float | None = None
     is_batch: bool = False
     poll_s: float = 600.0
+    upstream: str | None = None
     claim: Objective = field(default_factory=Objective)
     spend_cap: SpendCap | None = None
+    maintenance: Rules = ()
     unusable: ErrorClass | None = None
     unusable_detail: str = ""
 
@@ -166,6 +177,7 @@ class Policy:
         degraded_share: Share of bad ones among them, from which a target is degraded.
         confirm_s: Time until a first failure is confirmed; doubles with each one in a row.
         backoff_max_s: Longest time without a probe of a target that is down.
+        relapse_s: How soon after its end an outage that comes back is the same incident.
         slow_of: Recent good latencies whose median is compared with the SLO's p95.
         stale_slots: Slots without any sample after which a state is ``unknown``.
         margin: Relative gain in index needed to overtake inside a tier, 0..1.
@@ -179,6 +191,7 @@ class Policy:
     up_after: int = 2
     confirm_s: float = 30.0
     backoff_max_s: float = 3_600.0
+    relapse_s: float = 600.0
     degraded_of: int = 10
     degraded_share: float = 0.2
     slow_of: int = 5

@@ -13,12 +13,14 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from monitor import limits
 from monitor.core.availability import weighted
+from monitor.core.gaps import Gap, GapHistory
+from monitor.core.maintenance import Rules, maintenance_s
 from monitor.core.percentile import quantile
-from monitor.core.snapshot import WindowFigures
+from monitor.core.snapshot import GapCount, GapReason, WindowFigures
 from probes.model import Outcome
 
 QUANTILES: Final = (0.5, 0.9, 0.95, 0.99)
@@ -76,31 +78,56 @@ class _Window:
     weights: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
     squares: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
     timeouts: int = 0
+    fast: int = 0
+    fast_weight: int = 0
     latencies: list[float] = field(default_factory=list)
     latency_sum: int = 0
     failure_sum: int = 0
     pairs: int = 0
-    figures: WindowFigures | None = None  # Of the current members; only its coverage ages.
+    figures: WindowFigures | None = None  # Of the current members; coverage and gaps age.
 
 
 class History:
     """
-    The samples of one target and their figures over several windows.
+    The samples and gaps of one target and their figures over several windows.
 
     A sample belongs to a window of length *span* when ``now - span < at <= now``. One whose time
     is still ahead (the wall clock was set back) waits until *now* passes it. Void samples say
     nothing and are not kept; beyond ``limits.SAMPLES_PER_TARGET_MAX`` the oldest are dropped.
     """
 
-    def __init__(self, windows: Mapping[str, float]) -> None:
-        """Watch *windows*: name to length in seconds."""
+    def __init__(
+        self,
+        windows: Mapping[str, float],
+        *,
+        threshold_s: float | None = None,
+        maintenance: Rules = (),
+    ) -> None:
+        """
+        Watch *windows*: name to length in seconds.
+
+        Args:
+            windows: At least one.
+            threshold_s: Latency over which a good sample is slow; None for no latency SLI.
+            maintenance: Times that no sample speaks for and that coverage does not ask for.
+        """
+        self._threshold_s = threshold_s
+        self._maintenance = maintenance
         self._samples: list[Sample] = []
         self._at: list[int] = []  # Same order as the samples, in microseconds.
         self._windows = [_Window(name, span_s) for name, span_s in windows.items()]
-        self._keep = _KEEP_WINDOWS * _micros(max(windows.values()))
+        self.longest_s = max(windows.values())
+        keep_s = _KEEP_WINDOWS * self.longest_s
+        self._keep = _micros(keep_s)
+        self._gaps = GapHistory(windows, keep_s)
 
     def __len__(self) -> int:
         return len(self._samples)
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """All that is kept, oldest first."""
+        return tuple(self._samples)
 
     def append(self, sample: Sample) -> None:
         """Add *sample* at its place in time, after others of the same time."""
@@ -122,6 +149,10 @@ class History:
                     self._pop_oldest(window)
             self._drop(1)
 
+    def gap(self, at: float, reason: GapReason, slot_s: float) -> None:
+        """Add a slot of *slot_s* seconds in which no probe ran at *at*."""
+        self._gaps.append(at, reason, slot_s)
+
     def figures(self, now: float) -> Mapping[str, WindowFigures]:
         """Return the figures of every window as of *now*, by window name."""
         end = _micros(now)
@@ -133,7 +164,8 @@ class History:
         # Every window starts after these.
         if outdated := bisect_right(self._at, end - self._keep):
             self._drop(outdated)
-        return {window.name: self._figures(window, end) for window in self._windows}
+        gaps = self._gaps.counts(now)
+        return {w.name: self._figures(w, end, gaps[w.name]) for w in self._windows}
 
     def recent_latencies(self, k: int) -> tuple[float, ...]:
         """Return the latencies of the last *k* good samples, newest last."""
@@ -195,9 +227,17 @@ class History:
 
     def _pair(self, older: int) -> int:
         """Twice the time that sample *older* and the next one cover between them."""
-        gap = self._at[older + 1] - self._at[older]
-        reach = (_micros(sample.slot_s) for sample in self._samples[older : older + 2])
-        return sum(min(2 * slot, gap) for slot in reach)
+        left, right = self._at[older], self._at[older + 1]
+        slots = (_micros(sample.slot_s) for sample in self._samples[older : older + 2])
+        after, before = (min(2 * slot, right - left) for slot in slots)
+        dead = self._dead(2 * left, 2 * left + after) + self._dead(2 * right - before, 2 * right)
+        return after + before - dead
+
+    def _dead(self, since: int, until: int) -> int:
+        """Return the maintenance between two times; all three are half microseconds."""
+        if not self._maintenance:
+            return 0
+        return round(maintenance_s(self._maintenance, since / 2e6, until / 2e6) * 2e6)
 
     def _count(self, window: _Window, index: int, sign: int) -> None:
         sample = self._samples[index]
@@ -206,6 +246,9 @@ class History:
         window.weights[sample.outcome] += sign * sample.weight
         window.squares[sample.outcome] += sign * sample.weight**2
         if sample.latency_s is not None:
+            is_fast = self._threshold_s is not None and sample.latency_s <= self._threshold_s
+            window.fast += sign * is_fast
+            window.fast_weight += sign * is_fast * sample.weight
             window.latency_sum += sign * _micros(sample.latency_s)
             if sign > 0:
                 insort(window.latencies, sample.latency_s)
@@ -215,35 +258,53 @@ class History:
             window.failure_sum += sign * _micros(sample.duration_s)
             window.timeouts += sign * sample.is_timeout
 
-    def _coverage(self, window: _Window, end: int) -> float:
+    def _coverage(self, window: _Window, end: int) -> tuple[float, float]:
         """
-        Return the share of the window that its samples speak for.
+        Return the share of the window that its samples speak for, and the maintenance in it.
 
         Each speaks for the time half-way to its neighbours in the window, at most one slot to
-        each side, within the window: the midpoint rule of law 2.
+        each side, within the window: the midpoint rule of law 2. Maintenance is no part of the
+        window; one that holds nothing else is not covered.
         """
-        if window.lo == window.hi:
-            return 0.0
-        span, first, last = _micros(window.span_s), window.lo, window.hi - 1
+        span = _micros(window.span_s)
+        dead = self._dead(2 * (end - span), 2 * end) / 2
+        if window.lo == window.hi or dead >= span:
+            return 0.0, dead / 1e6
+        first, last = window.lo, window.hi - 1
         before = min(_micros(self._samples[first].slot_s), self._at[first] - (end - span))
         after = min(_micros(self._samples[last].slot_s), end - self._at[last])
-        return (before + after + window.pairs / 2) / span
+        at_edges = self._dead(2 * (self._at[first] - before), 2 * self._at[first])
+        at_edges += self._dead(2 * self._at[last], 2 * (self._at[last] + after))
+        covered = before + after + (window.pairs - at_edges) / 2
+        # Ends of maintenance are rounded to the half microsecond on each side of a sample.
+        return min(1.0, max(0.0, covered / (span - dead))), dead / 1e6
 
-    def _figures(self, window: _Window, end: int) -> WindowFigures:
-        coverage = self._coverage(window, end)
+    def _figures(
+        self, window: _Window, end: int, gaps: Mapping[GapReason, GapCount]
+    ) -> WindowFigures:
+        coverage, dead_s = self._coverage(window, end)
+        first = self._samples[window.lo].at if window.lo < window.hi else None
+        known = [at for at in (first, self._gaps.first_at(window.name)) if at is not None]
+        ageing: dict[str, Any] = {
+            "coverage": coverage,
+            "maintenance_s": dead_s,
+            "gaps": gaps,
+            "since": min(known, default=None),
+        }
         if window.figures is None:
-            window.figures = self._recount(window, coverage)
-        elif window.figures.coverage != coverage:
-            window.figures = replace(window.figures, coverage=coverage)
+            window.figures = self._recount(window)
+        if any(getattr(window.figures, name) != value for name, value in ageing.items()):
+            window.figures = replace(window.figures, **ageing)
         return window.figures
 
-    def _recount(self, window: _Window, coverage: float) -> WindowFigures:
+    def _recount(self, window: _Window) -> WindowFigures:
         counts, weights, squares = window.counts, window.weights, window.squares
         good, bad, unusable = (counts[outcome] for outcome in _VALID)
         n = good + bad + unusable
         good_weight = weights[Outcome.GOOD]
         ours = weights[Outcome.UNUSABLE], squares[Outcome.UNUSABLE]
         total, square = sum(weights[o] for o in _VALID), sum(squares[o] for o in _VALID)
+        decided = total - ours[0], square - ours[1], good + bad
         return WindowFigures(
             name=window.name,
             span_s=window.span_s,
@@ -251,29 +312,44 @@ class History:
             good=good,
             bad=bad,
             unusable=unusable,
-            provider=weighted(good_weight, total - ours[0], square - ours[1], good + bad),
+            provider=weighted(good_weight, *decided),
             user=weighted(good_weight, total, square, n),
-            coverage=coverage,
+            coverage=0.0,
             quantiles={q: quantile(window.latencies, q) for q in QUANTILES},
             latency_n=good,
             latency_mean_s=window.latency_sum / good / 1e6 if good else None,
             failure_mean_s=window.failure_sum / bad / 1e6 if bad else None,
             timeout_ratio=window.timeouts / (good + bad) if good + bad else None,
             last_sample_at=self._samples[window.hi - 1].at if n else None,
+            latency_threshold_s=self._threshold_s,
+            fast=window.fast,
+            latency_sli=(
+                None if self._threshold_s is None else weighted(window.fast_weight, *decided)
+            ),
         )
 
 
 def figures_between(
-    samples: Iterable[Sample], since: float, until: float, name: str = "period"
+    samples: Iterable[Sample],
+    since: float,
+    until: float,
+    name: str = "period",
+    *,
+    threshold_s: float | None = None,
+    gaps: Iterable[Gap] = (),
+    maintenance: Rules = (),
 ) -> WindowFigures:
     """
     Return the figures of the samples with ``since <= at < until``: of a calendar month, say.
 
-    The times are wall times in seconds; others than such samples are left out. Where the period
+    *gaps* likewise; *threshold_s* and *maintenance* are those of :class:`History`. The times are wall times in seconds; others than such samples are left out. Where the period
     has not ended, pass what it has of now as *until*.
     """
     assert since < until
-    history = History({name: until - since})
+    history = History({name: until - since}, threshold_s=threshold_s, maintenance=maintenance)
+    for gap in gaps:
+        if since <= gap.at < until:
+            history.gap(gap.at, gap.reason, gap.slot_s)
     for sample in samples:
         if since <= sample.at < until:
             history.append(sample)

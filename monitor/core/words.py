@@ -46,6 +46,11 @@ def utc(at: float, now: float) -> str:
     return moment.strftime("%H:%M:%SZ" if is_today else "%Y-%m-%d %H:%M:%SZ")
 
 
+def rfc3339(at: float) -> str:
+    """Return a wall time as RFC 3339 in UTC with milliseconds: ``2026-11-25T12:31:04.000Z``."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def span(value: float) -> str:
     """Return a duration of *value* seconds in its two largest units, raised: ``3h 50m``."""
     whole = ceil(round(value, 6))

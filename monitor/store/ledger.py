@@ -24,6 +24,7 @@ from sqlmodel import col
 
 from monitor.core.quota import DAY_S_MAX, Quota, QuotaUse
 from monitor.core.spend import Cap, CapUse, Claim, Decision, Scope, decide, micros, period_start
+from monitor.store.journal import add_cap_event
 from monitor.store.tables import CapMarkRow, ReservationRow
 from probes.model import ProbeKind
 
@@ -52,7 +53,7 @@ def reserve(connection: Connection, claim: Claim) -> Decision:
             )
         )
     news = tuple(
-        (mark, use) for mark, use in decision.marks if _is_news(connection, claim, mark, use.cap)
+        (mark, use) for mark, use in decision.marks if _is_news(connection, claim, mark, use)
     )
     return Decision(refused_by=decision.refused_by, marks=news)
 
@@ -79,15 +80,19 @@ def _asked(connection: Connection, quota: Quota, claim: Claim) -> int:
     return asked
 
 
-def _is_news(connection: Connection, claim: Claim, mark: str, cap: Cap) -> bool:
-    """Note *mark*; False when it was noted for this cap in this period already."""
+def _is_news(connection: Connection, claim: Claim, mark: str, use: CapUse) -> bool:
+    """Note *mark* and its event; False when it was noted for this cap in this period already."""
+    cap = use.cap
     row = insert(CapMarkRow).values(
         cap=str(cap),
         micros=cap.micros,
         since=period_start(cap.period, claim.at),
         mark=mark,
     )
-    return connection.execute(row.prefix_with("OR IGNORE")).rowcount == 1
+    if connection.execute(row.prefix_with("OR IGNORE")).rowcount == 0:
+        return False
+    add_cap_event(connection, mark, use, claim.at)
+    return True
 
 
 def settle(connection: Connection, probes: Sequence[dict[str, Any]]) -> None:

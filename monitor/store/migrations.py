@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, insert
 from sqlmodel import SQLModel
 
 from monitor.errors import StoreError
-from monitor.store import tables
+from monitor.store import journal, tables
 from monitor.version import __version__
 
 
@@ -47,6 +47,15 @@ def _add_batch_jobs(connection: Connection) -> None:
     _create_tables(connection, "batch_jobs")
 
 
+def _add_journal(connection: Connection) -> None:
+    # Empty: the next start finds the stored probes in nobody's log and follows them.
+    _create_tables(connection, *journal.TABLES)
+
+
+def _add_months(connection: Connection) -> None:
+    _create_tables(connection, "months")
+
+
 def _add_columns(connection: Connection, table: str, *names: str) -> None:
     """Add columns that may be null, unless the table was made with them."""
     there = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table})")}
@@ -68,6 +77,8 @@ STEPS: Final[tuple[Callable[[Connection], None], ...]] = (
     _add_what_free_calls_tell,
     _book_free_probes,
     _add_batch_jobs,
+    _add_journal,
+    _add_months,
 )
 
 

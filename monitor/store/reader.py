@@ -7,11 +7,10 @@ Every call opens the file read-only for itself, so a reader never holds up the w
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import NullPool, Select, case, create_engine, func, or_
@@ -20,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, select
 
 from monitor.core.batch import Job, Stage
+from monitor.core.gaps import Gap
 from monitor.core.quota import DAY_S_MAX
 from monitor.core.snapshot import GapReason, Order, ProbeCount, Totals
 from monitor.core.spec import PoolSpec, Profile
@@ -41,17 +41,8 @@ from probes.model import ErrorClass, LimitPeriod, Outcome, ProbeKind, ProbeResul
 
 _ROWS_AT_ONCE: Final = 1_000
 _PAGE_MAX: Final = 1_000
+T = TypeVar("T")
 _IS_NO_CALL: Final = col(ProbeRow.kind) != ProbeKind.LIVENESS.value
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A stored slot in which no probe ran."""
-
-    target_id: str
-    at: float
-    reason: GapReason
-    slot_s: float
 
 
 class Reader:
@@ -91,7 +82,7 @@ class Reader:
         query = select(ProbeRow).where(col(ProbeRow.started_at) >= since)
         if free_calls is not None:
             query = query.where(or_(_IS_NO_CALL, col(ProbeRow.id).in_(_newest_calls(free_calls))))
-        with self._session() as session:
+        with self.session() as session:
             rows = session.exec(
                 query.order_by(col(ProbeRow.id)).execution_options(yield_per=_ROWS_AT_ONCE)
             )
@@ -100,13 +91,13 @@ class Reader:
 
     def newest(self) -> float | None:
         """Return the wall time of the newest probe, by its start; None without any."""
-        with self._session() as session:
+        with self.session() as session:
             return session.exec(select(func.max(ProbeRow.started_at))).one()
 
     def gaps(self, since: float) -> Iterator[Gap]:
         """Return the gaps at or after *since*, oldest first."""
         query = select(GapRow).where(col(GapRow.at) >= since).order_by(col(GapRow.id))
-        with self._session() as session:
+        with self.session() as session:
             for row in session.exec(query.execution_options(yield_per=_ROWS_AT_ONCE)):
                 yield Gap(row.target_id, row.at, GapReason(row.reason), row.slot_s)
 
@@ -119,7 +110,7 @@ class Reader:
             .where(at >= period_start(Period.MONTH, now))
             .group_by(ReservationRow.provider, ReservationRow.target_id)
         )
-        with self._session() as session:
+        with self.session() as session:
             return tuple(
                 Booked(provider=provider, target_id=target, day_micros=day, month_micros=month)
                 for provider, target, day, month in session.exec(query)
@@ -130,7 +121,7 @@ class Reader:
     ) -> dict[tuple[str, LimitPeriod], int]:
         """Return the generations booked for each (provider, period) since the time beside it."""
         at = col(ReservationRow.at)
-        with self._session() as session:
+        with self.session() as session:
             return {
                 (provider, period): session.exec(
                     select(func.count()).where(
@@ -143,7 +134,7 @@ class Reader:
     def batch_jobs(self) -> tuple[Job, ...]:
         """Return the batch jobs that are not closed, oldest first."""
         query = select(BatchJobRow).where(BatchJobRow.stage != Stage.CLOSED.value)
-        with self._session() as session:
+        with self.session() as session:
             rows = session.exec(query.order_by(col(BatchJobRow.created_at)))
             return tuple(map(job_of, rows))
 
@@ -152,18 +143,18 @@ class Reader:
         query = select(BatchJobRow.probe_id).where(
             BatchJobRow.target_id == target_id, BatchJobRow.slot == slot
         )
-        with self._session() as session:
+        with self.session() as session:
             return session.exec(query).first() is not None
 
     def last_reservations(self) -> dict[str, float]:
         """Return the wall time of each target's newest reservation, settled or not."""
         query = select(ReservationRow.target_id, func.max(ReservationRow.at))
-        with self._session() as session:
+        with self.session() as session:
             return dict(session.exec(query.group_by(ReservationRow.target_id)).all())
 
     def fact(self, key: str) -> str:
         """Return what is noted about the file under *key*; StoreError when nothing is."""
-        with self._session() as session:
+        with self.session() as session:
             row = session.get(MetaRow, key)
         if row is None:
             raise StoreError(f"{self._path} does not say its {key}; a daemon has to open it first")
@@ -177,7 +168,7 @@ class Reader:
             bounds: Upper bounds of the latency buckets in seconds, ascending, at least one; one
                 more bucket holds what is above them all.
         """
-        with self._session() as session:
+        with self.session() as session:
             counts, sums = _latencies(session, bounds)
             return Totals(
                 probes=_probe_counts(session),
@@ -210,7 +201,7 @@ class Reader:
             query = query.where(col(ProbeRow.id) < before_id)
         if kind is not None:
             query = query.where(ProbeRow.kind == kind.value)
-        with self._session() as session:
+        with self.session() as session:
             rows = session.exec(query.order_by(col(ProbeRow.id).desc()).limit(limit + 1)).all()
             page = tuple(probe_result(row) for row in rows[:limit])
             return page, rows[limit - 1].id if len(rows) > limit else None
@@ -223,7 +214,7 @@ class Reader:
             .order_by(col(ProbeRow.id).desc())
             .limit(count)
         )
-        with self._session() as session:
+        with self.session() as session:
             return tuple(sha256 for sha256 in session.exec(query) if sha256)[::-1]
 
     def last_order(self, pool: PoolSpec, profile: Profile) -> Order | None:
@@ -234,9 +225,14 @@ class Reader:
             .order_by(col(OrderChangeRow.id).desc())
             .limit(1)
         )
-        with self._session() as session:
+        with self.session() as session:
             row = session.exec(query).first()
             return order_of(row, pool, profile) if row else None
+
+    def ask(self, work: Callable[[Session], T]) -> T:
+        """Return what *work* finds; it must leave nothing of the session behind."""
+        with self.session() as session:
+            return work(session)
 
     def size_bytes(self) -> int:
         """Return the length of the file and its write-ahead log; 0 when there is none."""
@@ -244,7 +240,8 @@ class Reader:
         return sum(path.stat().st_size for path in paths if path.exists())
 
     @contextmanager
-    def _session(self) -> Iterator[Session]:
+    def session(self) -> Iterator[Session]:
+        """Give a session of one connection that can only read."""
         try:
             with Session(self._engine) as session:
                 yield session

@@ -160,6 +160,17 @@ class BatchJobRow(SQLModel, table=True):
     delete_tries: int
 
 
+class MonthRow(SQLModel, table=True):
+    """The figures of one target over one calendar month that is over; never changed."""
+
+    __tablename__ = "months"
+
+    target_id: str = Field(primary_key=True)
+    month: str = Field(primary_key=True)  # Such as "2026-11".
+    frozen_at: float
+    figures: str  # JSON of monitor.core.months.MonthFigures.
+
+
 class MetaRow(SQLModel, table=True):
     """A fact about the file itself."""
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -24,20 +25,28 @@ from sqlalchemy.exc import DatabaseError, InternalError, OperationalError, SQLAl
 from sqlmodel import SQLModel
 
 from monitor.clock import Clock, SystemClock
+from monitor.core.events import Event
+from monitor.core.journal import Entry
 from monitor.core.snapshot import GapReason, Order
 from monitor.core.spend import Claim, Decision
 from monitor.errors import StoreError
 from monitor.limits import DRAIN_S, WRITE_BATCH_MAX, WRITE_BATCH_S, WRITE_QUEUE_MAX
+from monitor.store.journal import (
+    EventRow,
+    Row,
+    entry_rows,
+    event_values,
+    order_rows,
+    statement,
+)
 from monitor.store.ledger import reserve, settle
 from monitor.store.migrations import migrate, schema_version
 from monitor.store.opening import check, open_for_writing
 from monitor.store.tables import (
     GapRow,
     MetaRow,
-    OrderChangeRow,
     ProbeRow,
     gap_values,
-    order_values,
     probe_values,
 )
 from probes.model import ProbeResult
@@ -48,7 +57,8 @@ _RETRY_S_MIN: Final = 0.1
 _RETRY_S_MAX: Final = 10.0
 # The disk or another process is to blame, so trying again helps; any other error is the row's.
 _DISK: Final = (OperationalError, InternalError, OSError)
-_Item = tuple[type[SQLModel], dict[str, Any]]
+# Rows that are written together or not at all.
+_Item = tuple[Row, ...]
 _Asked = tuple[Callable[[Connection], Any], Future[Any]]
 T = TypeVar("T")
 
@@ -175,15 +185,23 @@ class Writer:
 
     def submit_probe(self, result: ProbeResult, provider: str, vantage: str) -> bool:
         """Queue one probe and its bill and return at once; False when it was dropped."""
-        return self._submit(ProbeRow, probe_values(result, provider, vantage))
+        return self._submit((ProbeRow, probe_values(result, provider, vantage)))
 
     def submit_gap(self, target_id: str, reason: GapReason, at: float, slot_s: float) -> bool:
         """Queue one slot without a probe and return at once; False when it was dropped."""
-        return self._submit(GapRow, gap_values(target_id, reason, at, slot_s))
+        return self._submit((GapRow, gap_values(target_id, reason, at, slot_s)))
 
     def submit_order(self, order: Order) -> bool:
-        """Queue one decided order and return at once; False when it was dropped."""
-        return self._submit(OrderChangeRow, order_values(order))
+        """Queue one decided order, with its event, and return at once; False when it was dropped."""
+        return self._submit(*order_rows(order))
+
+    def submit_entry(self, entry: Entry) -> bool:
+        """Queue what one moment adds to the journal; False when it was dropped, all of it."""
+        return self._submit(*entry_rows(entry))
+
+    def submit_event(self, event: Event) -> bool:
+        """Queue one event that is nobody's entry and return at once; False when it was dropped."""
+        return self._submit((EventRow, event_values(event)))
 
     def flush(self, timeout: float = DRAIN_S) -> bool:
         """Wait until all that is queued now is settled; False when *timeout* seconds pass first."""
@@ -220,12 +238,12 @@ class Writer:
                 is_failing=self._is_failing,
             )
 
-    def _submit(self, table: type[SQLModel], values: dict[str, Any]) -> bool:
+    def _submit(self, *rows: Row) -> bool:
         with self._changed:
             if len(self._queue) >= self._queue_max or self._is_closing:
                 self._dropped += 1
                 return False
-            self._queue.append((table, values))
+            self._queue.append(rows)
             self._accepted += 1
             # One wake-up starts a batch; the rows after it find the thread awake.
             if len(self._queue) in (1, WRITE_BATCH_MAX):
@@ -298,11 +316,11 @@ class Writer:
     def _commit(self, batch: Sequence[_Item]) -> None:
         assert self._engine is not None
         rows: dict[type[SQLModel], list[dict[str, Any]]] = {}
-        for table, values in batch:
+        for table, values in chain.from_iterable(batch):
             rows.setdefault(table, []).append(values)
         with self._engine.begin() as connection:
             for table, many in rows.items():
-                connection.execute(insert(table), many)
+                connection.execute(statement(table), many)
             if probes := rows.get(ProbeRow):
                 settle(connection, probes)
         with self._changed:

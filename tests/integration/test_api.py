@@ -12,6 +12,7 @@ from monitor.app import Daemon
 from monitor.clock import ManualClock, SystemClock
 from monitor.metrics import names
 from probes.model import ProbeReason
+from probes.simulator.faults import Fault, FaultKind
 from probes.simulator.plans import calm_plan
 from probes.simulator.server import SimulatorServer
 from tests.support.daemon import client, configuration, finished, running, until
@@ -43,6 +44,7 @@ async def api(tmp_path) -> AsyncIterator[tuple[Daemon, httpx.AsyncClient]]:
         "/v1/targets/flash",
         "/v1/targets/flash/windows",
         "/v1/targets/flash/results",
+        "/v1/targets/flash/months",
         "/livez",
         "/readyz",
         "/openapi.json",
@@ -66,6 +68,7 @@ async def test_every_route_answers_json(api, path):
         ("/v1/targets/none", "/v1/targets"),
         ("/v1/targets/none/windows", "/v1/targets"),
         ("/v1/targets/none/results", "/v1/targets"),
+        ("/v1/targets/none/months", "/v1/targets"),
         ("/v1/nothing", "Not Found"),
     ],
 )
@@ -212,3 +215,63 @@ async def test_answers_fit_their_schema(api):
         parsed = model.model_validate(document, extra="forbid")
 
         assert document == parsed.model_dump(by_alias=True, mode="json")
+
+
+async def test_an_outage_is_told_as_incident_event_and_metric(tmp_path):
+    """Open in the target's document and its gauge, with its evidence in the store; then closed."""
+    with SimulatorServer(calm_plan(), SystemClock()) as simulator:
+        config = configuration(simulator, tmp_path / "a.db")
+        async with running(config) as daemon, client(daemon) as http:
+            await until(lambda: finished(daemon) == 2)
+            simulator.set_fault("openai", Fault(kind=FaultKind.SERVER_ERROR))
+            for _ in range(2):
+                await daemon.runner.run("flare", reason=ProbeReason.CONFIRM)
+            daemon.tick()
+            await until(lambda: daemon.writer.flush(0.0))
+            target = (await http.get("/v1/targets/flare")).json()
+            page = (await http.get("/v1/incidents?open=true&target=flare")).json()
+            simulator.set_fault("openai", None)
+            for _ in range(2):
+                await daemon.runner.run("flare", reason=ProbeReason.CONFIRM)
+            daemon.tick()
+            await until(lambda: daemon.writer.flush(0.0))
+            await daemon._read_books()
+            daemon.tick()
+            metrics = (await http.get("/metrics")).text
+            closed = (await http.get("/v1/incidents?open=false")).json()["incidents"]
+            over = (await http.get("/v1/incidents?since=2200-01-01T00:00:00")).json()
+            first = (await http.get("/v1/events?limit=1")).json()
+            rest = (await http.get(f"/v1/events?since_id={first['next_since_id']}")).json()
+            none = (await http.get("/v1/events?since_id=999999")).json()
+
+    (incident,) = page["incidents"]
+    assert [incident["incident"]] == [one["incident"] for one in target["incidents"]]
+    assert (True, None, 2, 2) == (
+        incident["open"],
+        incident["ended_at"],
+        incident["failures"],
+        len(incident["probes"]),
+    )
+    assert [(incident["incident"], False)] == [(one["incident"], one["open"]) for one in closed]
+    assert closed[0]["started_at"] < closed[0]["last_failed_at"] < closed[0]["ended_at"]
+    assert [] == over["incidents"]
+    assert 'imgmon_incident_open{target="flare"} 0.0' in metrics
+    assert 'imgmon_incidents_total{error="server_error",target="flare"} 1.0' in metrics
+    assert 'imgmon_events_total{kind="incident_closed"} 1.0' in metrics
+    ids = [event["id"] for event in (*first["events"], *rest["events"])]
+    assert sorted(set(ids)) == ids
+    assert {"state_changed", "incident_opened", "incident_closed", "order_changed"} <= {
+        event["kind"] for event in rest["events"]
+    }
+    assert ([], 999_999) == (none["events"], none["next_since_id"])
+
+
+async def test_a_profile_has_every_hour_of_the_week(api):
+    """What has no sample is null, not zero; a target that is not there is a 404."""
+    _, http = api
+    profile = (await http.get("/v1/targets/flash/profile")).json()
+
+    assert (168, "UTC", 2_592_000.0) == (len(profile["hours"]), profile["zone"], profile["span_s"])
+    assert 1 == sum(hour["samples"] for hour in profile["hours"])
+    assert {None} == {h["availability"] for h in profile["hours"] if not h["samples"]}
+    assert 404 == (await http.get("/v1/targets/nobody/profile")).status_code

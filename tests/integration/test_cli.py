@@ -163,7 +163,17 @@ def test_config_check_counts_and_prices(config):
     code, text = imgmon("config", "check", "--config", config)
 
     assert 0 == code
-    assert "2 targets of 2 providers in 1 pools; canaries cost up to $2.14 a day" in text
+    assert "2 targets of 2 providers in 1 pool; canaries cost up to $2.14 a day" in text
+
+
+def test_config_check_says_what_the_caps_leave(config):
+    """Whole canaries, five of each, where the cap pays for 5.6."""
+    path = Path(config)
+    path.write_text(path.read_text() + "\n[spend_cap]\nusd_per_day = 0.5\n")
+    code, text = imgmon("config", "check", "--config", config)
+
+    assert 0 == code
+    assert "canaries cost up to $2.14 a day, of which caps and quotas leave $0.45" in text
 
 
 def test_config_show_masks_the_key(config):

@@ -176,7 +176,7 @@ def test_the_plan_for_programs_holds_the_same_figures():
         "month_interval_s": 675,
         "month_usd": 129.024,
     } == lite["claims"]["availability"]
-    assert 59 == lite["claims"]["latency_p95"]["canaries"]
+    assert 73 == lite["claims"]["latency_p95"]["canaries"]
     assert 0.016 == answer["targets"][1]["quota_ratio"]
     assert {} == answer["targets"][1]["claims"]
     assert (132.0, 1.5312) == (

@@ -15,6 +15,7 @@ from monitor.app import load_probeables
 from monitor.books import StoreLedger
 from monitor.clock import ManualClock
 from monitor.config import parse
+from monitor.core.maintenance import Maintenance
 from monitor.core.quota import Quota
 from monitor.core.snapshot import GapReason
 from monitor.core.spec import TargetSpec
@@ -179,6 +180,32 @@ def opened(path: Path):
 async def run(runner: Runner, target: str = "t") -> ProbeResult | None:
     """One scheduled probe."""
     return await runner.run(target, reason=ProbeReason.SCHEDULED)
+
+
+def set_maintenance(engine: Engine, runner: Runner, since: float, until: float) -> None:
+    """Announce maintenance of target ``t``."""
+    rules = (Maintenance(since=since, until=until),)
+    spec = replace(runner._probeables["t"].spec, maintenance=rules)
+    runner._probeables["t"] = replace(runner._probeables["t"], spec=spec)
+    engine._tracked["t"].spec = spec
+
+
+async def test_in_maintenance_a_slot_is_a_gap_and_nothing_is_sent():
+    """Planned or waiting for its turn, scheduled or confirming; afterwards all is as before."""
+    runner, books, clock, _, engine = build()
+    now = clock.wall()
+    set_maintenance(engine, runner, now, now + 3600.0)
+
+    assert await runner.scheduled("t", 0.0) is None
+    assert await run(runner) is None  # Planned before it began.
+    assert await runner.run("t", reason=ProbeReason.CONFIRM) is None
+    assert [] == books.probes
+    assert [("t", GapReason.MAINTENANCE, now, 600.0)] * 2 == books.gaps
+    figures = engine.tick(now).targets["t"].windows["1h"]
+    assert {GapReason.MAINTENANCE: 2} == {r: c.slots for r, c in figures.gaps.items()}
+
+    clock.advance(3600.0)
+    assert (await runner.scheduled("t", 0.0)).outcome is Outcome.GOOD
 
 
 async def test_a_stalled_event_loop_voids_the_probe():

@@ -295,7 +295,7 @@ def test_readers_cannot_write(writer, path):
     """The connection is opened read-only."""
     with (
         closing(Reader(path)) as reader,
-        reader._session() as session,
+        reader.session() as session,
         pytest.raises(Exception, match="readonly"),
     ):
         session.connection().exec_driver_sql("DELETE FROM probes")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from monitor.core.availability import floor_ratio, weighted, wilson
@@ -41,7 +43,9 @@ def test_the_value_is_inside_its_interval_and_that_inside_0_to_1(good, n):
 
 def test_equal_weights_are_plain_counts():
     """Whatever the weight, as long as it is the same for all."""
-    assert wilson(143, 144) == weighted(143 * 600, 144 * 600, 144 * 600**2, 144)
+    minutes = weighted(143 * 600, 144 * 600, 144 * 600**2, 144)
+
+    assert wilson(143, 144) == replace(minutes, weight=144, squares=144)
 
 
 def test_unequal_weights_are_worth_fewer_samples_than_there_are():

@@ -8,6 +8,7 @@ import pytest
 
 from monitor import limits
 from monitor.core.health import HealthState, fold, judge
+from monitor.core.maintenance import Maintenance
 from monitor.core.snapshot import State
 from monitor.core.spec import Policy
 from probes.model import Effect, ErrorClass, Outcome, ProbeKind, ProbeReason
@@ -217,6 +218,18 @@ def test_old_evidence_is_unknown():
     assert (NOW + 1800, "no result since 11:06:40Z") == (stale.since, stale.detail)
 
 
+def test_evidence_that_ages_in_maintenance_says_why_none_comes():
+    """Nothing is known, because nobody asks, and until when."""
+    spec = a_spec(maintenance=(Maintenance(since=NOW, until=NOW + 7200.0),))
+    state = folded([None])
+    during = judge(state, NOW + 3600.0, spec=spec, policy=POLICY)
+    after = judge(state, NOW + 7200.0, spec=spec, policy=POLICY)
+
+    assert State.UNKNOWN is during.state
+    assert "no result since 11:06:40Z, in maintenance until 13:06:40Z" == during.detail
+    assert "no result since 11:06:40Z" == after.detail
+
+
 def test_a_refusal_does_not_go_stale():
     """No probes are expected while a key is refused or a quota is used up."""
     quota = a_result(E.QUOTA_EXHAUSTED, retry_at=NOW + 40_000)
@@ -252,3 +265,17 @@ def test_a_late_result_does_not_make_evidence_older():
     state = fold(folded([None]), a_result(None, NOW - 500), POLICY)
 
     assert NOW == state.last_at
+
+
+def test_evidence_does_not_grow_old_while_our_own_network_is_down():
+    """No result could come; from when the network is back a state is as old as it is."""
+    state = folded([None])
+    later = NOW + 10 * 3600.0
+
+    def at(heard_until: float | None) -> State:
+        health = judge(state, later, spec=a_spec(), policy=Policy(), heard_until=heard_until)
+        return health.state
+
+    assert State.HEALTHY is at(NOW + 600)
+    assert State.UNKNOWN is at(NOW + 9 * 3600)
+    assert State.UNKNOWN is at(None)

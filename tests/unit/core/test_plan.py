@@ -8,8 +8,7 @@ import pytest
 
 from monitor.core.availability import wilson
 from monitor.core.cost import month_of
-from monitor.core.percentile import quantile_bounds
-from monitor.core.plan import P95_CANARIES, Cap, clean_canaries, plan, time_to_detect
+from monitor.core.plan import P95_SHARE, Cap, clean_canaries, plan, time_to_detect
 from monitor.core.schedule import next_fire
 from monitor.core.spec import Objective, Policy, ProviderSpec, QuotaSpec
 from tests.support.builders import NOW, a_spec
@@ -211,15 +210,13 @@ def test_no_number_of_canaries_proves_100_percent():
     ) == result.warnings
 
 
-def test_a_p95_needs_59_good_samples():
-    """One fewer supports no upper bound."""
-    assert 59 == P95_CANARIES
-    assert quantile_bounds(59, 0.95)[1] == 59
-    assert quantile_bounds(58, 0.95)[1] is None
+def test_a_p95_takes_73_good_samples_within_it():
+    """A claimed p95 is judged as a share of 95 %, by the interval that is published."""
+    assert 73 == clean_canaries(P95_SHARE)
 
 
 def test_a_claim_within_reach_is_priced_and_not_warned_of():
-    """765 canaries for 99.5 %, 59 for the p95, at 144 a day and four cents."""
+    """765 canaries for 99.5 %, 73 for the p95, at 144 a day and four cents."""
     claim = Objective(availability=0.995, latency_p95_s=12.0)
     result = planned(a_spec(price_usd=0.04, interval_s=600, claim=claim))
     ratio, p95 = result.targets[0].proofs
@@ -227,7 +224,7 @@ def test_a_claim_within_reach_is_priced_and_not_warned_of():
     assert () == result.warnings
     assert (765, True) == (ratio.canaries, ratio.is_within_month)
     assert (765 / 144, 30.60) == pytest.approx((ratio.days, ratio.usd))
-    assert (59 / 144, 2.36) == pytest.approx((p95.days, p95.usd))
+    assert (73 / 144, 2.92) == pytest.approx((p95.days, p95.usd))
     assert ["99.5 %", "p95 12 s"] == [proof.words for proof in (ratio, p95)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.core.health import HealthState, fold, slots_between
+from monitor.core.maintenance import Maintenance
 from monitor.core.pace import Pace, attempted, follow
 from monitor.core.schedule import Pass, extra_due, next_fire, phase_s, plan_slot
 from monitor.core.snapshot import GapReason
@@ -58,6 +59,18 @@ def minutely(*errors):
 def down(failures: int):
     """The same after so many failures in a row."""
     return minutely(*[ErrorClass.OVERLOADED] * failures)
+
+
+def test_a_slot_in_maintenance_is_a_gap_whatever_else_is_known():
+    """Before a retry time, before chance: nothing is sent, and it is said until when."""
+    spec = a_spec(maintenance=(Maintenance(since=NOW, until=NOW + HOUR),))
+    past = Past(a_result(ErrorClass.RATE_LIMITED, NOW - 60.0, retry_at=NOW + 5 * HOUR))
+
+    def planned(now):
+        return plan_slot(past.state, past.pace, spec, POLICY, now=now, draw=0.0)
+
+    assert Pass(GapReason.MAINTENANCE, "until 12:06:40Z") == planned(NOW)
+    assert spec.interval_s == planned(NOW + HOUR)
 
 
 def test_a_phase_is_stable_across_releases():

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.config import config_schema, cost_per_day, load, parse, show
+from monitor.config import config_schema, cost_words, load, parse, show
 from monitor.config.providers import WireFormats
 from monitor.config.show import toml
 from monitor.config.values import (
@@ -22,8 +22,11 @@ from monitor.config.values import (
     parse_base_url,
     parse_duration,
     parse_listen,
+    parse_weekly,
     parse_zone,
+    weekly_text,
 )
+from monitor.core.maintenance import Weekly
 from monitor.core.spec import PROFILES, Objective, Policy, Profile, QuotaSpec, SpendCap
 from monitor.errors import ConfigError, MonitorError, Problem
 from monitor.limits import CONFIG_BYTES_MAX, TARGETS_MAX
@@ -300,6 +303,53 @@ def test_the_times_of_a_batch_target_are_its_own():
     assert (28_800.0, 60.0) == (own.specs["t"].deadline_s, own.specs["t"].poll_s)
     assert own.specs == again.specs
     assert 60.0 == google(target=BATCH + 'deadline = "10m"').specs["t"].poll_s
+
+
+def test_upstreams_zones_and_reference_hosts_are_read_and_shown():
+    """A provider's upstream holds for its targets unless they say otherwise; none is the default."""
+    plain = parse(PROVIDER + TARGET, ENVIRON, "the test")
+    (provider,) = plain.providers.values()
+    assert ((), None) == (plain.reference_hosts, provider.zone)
+    assert {None} == {spec.upstream for spec in plain.specs.values()}
+
+    config = parse(
+        """
+        [network]
+        reference_hosts = ["https://example.com", "http://127.0.0.1:9/"]
+        [judging]
+        relapse = "5m"
+        [[providers]]
+        id = "lab"
+        base_url = "https://api.example.com"
+        format = "openai-images"
+        upstream = "cloud"
+        zone = "Asia/Shanghai"
+        [[targets]]
+        id = "a"
+        provider = "lab"
+        model = "m"
+        price_usd = 0.01
+        interval = "10m"
+        [[targets]]
+        id = "b"
+        provider = "lab"
+        model = "m"
+        price_usd = 0.01
+        interval = "10m"
+        upstream = "elsewhere"
+        """,
+        {},
+        "the test",
+    )
+    again = parse(show(config), {}, "the test")
+
+    assert ("https://example.com", "http://127.0.0.1:9") == config.reference_hosts
+    assert ["cloud", "elsewhere"] == [spec.upstream for spec in config.specs.values()]
+    assert ZoneInfo("Asia/Shanghai") == config.providers["lab"].zone
+    assert 300.0 == config.policy.relapse_s
+    assert (config.specs, config.providers, config.policy, config.reference_hosts) == (
+        again.specs, again.providers, again.policy, again.reference_hosts,
+    )  # fmt: skip
 
 
 def test_a_pool_that_mixes_jobs_with_calls_is_warned_of():
@@ -615,10 +665,12 @@ def test_the_example_loads_and_costs_what_it_says():
     assert [(int(n), float(usd)) for n, usd in said] == [
         (86_400 / s.interval_s, round(s.price_usd * 86_400 / s.interval_s, 4)) for s in specs
     ]
-    assert f"${cost_per_day(config):.2f} a day in all" in text
+    a_day = sum(s.price_usd * 86_400 / s.interval_s for s in specs)
+    assert f"${a_day:.2f} a day in all" in text
+    assert f"canaries cost up to ${a_day:.2f} a day" == cost_words(config)
     caps = [p.spend_cap.usd_per_day for p in config.providers.values() if p.spend_cap]
-    assert cost_per_day(config) < config.spend_cap.usd_per_day < sum(caps)
-    assert 31 * cost_per_day(config) < config.spend_cap.usd_per_month
+    assert a_day < config.spend_cap.usd_per_day < sum(caps)
+    assert 31 * a_day < config.spend_cap.usd_per_month
     assert {"gemini", "openai-images", "openai-chat", "bfl"} == {spec.format for spec in specs}
 
 
@@ -634,6 +686,56 @@ def test_what_is_shown_can_be_loaded_again():
     assert (config.providers, config.spend_cap) == (again.providers, again.spend_cap)
     assert (config.policy, config.listen) == (again.policy, again.listen)
     assert "read 2026-11-22" in show(config)
+
+
+MAINTENANCE = """
+[[maintenance]]
+targets = ["pic"]
+providers = ["lab"]
+from = 2026-12-01T22:00:00+01:00
+until = 2026-12-02T02:00:00.250Z
+
+[[maintenance]]
+providers = ["lab"]
+weekly = "sat 22:00-02:30"
+zone = "Europe/Berlin"
+
+[[maintenance]]
+targets = ["pic"]
+weekly = "mon 00:00-24:00"
+until = 2027-01-01T00:00:00Z
+"""
+
+
+def test_maintenance_is_of_targets_and_of_all_of_a_provider():
+    """Each once, in file order; times are read with their offset, weekly ones with their zone."""
+    other = PROVIDER.replace("lab", "idle") + TARGET.replace("pic", "two").replace("lab", "idle")
+    specs = parse(PROVIDER + TARGET + other + MAINTENANCE, {}, "the test").specs
+    once, late, whole_day = specs["pic"].maintenance
+
+    assert (1_796_158_800.0, 1_796_176_800.25) == (once.since, once.until)
+    assert Weekly(weekday=5, start_s=79_200, end_s=95_400, zone=ZoneInfo("Europe/Berlin")) == (
+        late.weekly
+    )
+    assert Weekly(weekday=0, start_s=0, end_s=86_400, zone=ZoneInfo("UTC")) == whole_day.weekly
+    assert (None, 1_798_761_600.0) == (whole_day.since, whole_day.until)
+    assert () == specs["two"].maintenance
+
+
+def test_maintenance_that_is_shown_can_be_loaded_again():
+    """It says the same of every target."""
+    config = parse(PROVIDER + TARGET + MAINTENANCE, {}, "the test")
+
+    assert config.specs == parse(show(config), {}, "again").specs
+    assert 3 == show(config).count("[[maintenance]]")
+
+
+@given(weekday=st.integers(0, 6), start=st.integers(0, 1439), length=st.integers(1, 1439))
+def test_weekly_times_are_read_as_they_are_written(weekday, start, length):
+    """Law: whatever begins on a day and ends within the next one has its text."""
+    times = (weekday, start * 60, (start + length) * 60)
+
+    assert times == parse_weekly(weekly_text(*times))
 
 
 def test_a_provider_without_targets_is_shown_too():
@@ -656,12 +758,17 @@ def test_the_schema_describes_the_file():
     assert ["id", "provider", "model", "interval"] == tables["TargetTable"]["required"]
     assert "anyOf" in tables["TargetTable"]["properties"]["interval"]
     sections = {"vantage", "server", "store", "log", "windows", "judging", "providers", "targets"}
-    assert sections | {"pools", "spend_cap"} == set(schema["properties"])
+    assert sections | {"network", "pools", "spend_cap", "maintenance"} == set(schema["properties"])
+    assert {"targets", "providers", "from", "until", "weekly", "zone"} == set(
+        tables["MaintenanceTable"]["properties"]
+    )
 
 
 def test_the_cost_of_a_day_counts_every_slot():
     """Price times slots."""
-    assert 0.96 == pytest.approx(cost_per_day(parse(PROVIDER + TARGET, {}, "the test")))
+    config = parse(PROVIDER + TARGET, {}, "the test")
+
+    assert "canaries cost up to $0.96 a day" == cost_words(config)
 
 
 @given(seconds=st.integers(1, 10**9).map(float) | st.floats(1e-3, 1e9))
