@@ -56,14 +56,17 @@ class Sample:
     latency_s: float | None
     duration_s: float
     slot_s: float
+    reach: int = field(init=False, repr=False, compare=False)  # The same in microseconds.
 
     def __post_init__(self) -> None:
         assert (self.latency_s is None) == (self.outcome is not Outcome.GOOD)
+        # Once: every window asks for it several times, and a report has a hundred thousand samples.
+        object.__setattr__(self, "reach", _micros(self.slot_s))
 
     @property
     def weight(self) -> int:
         """Whole microseconds that it stands for; never none, or its outcome would not count."""
-        return max(1, _micros(self.slot_s))
+        return max(1, self.reach)
 
 
 @dataclass(slots=True)
@@ -228,8 +231,10 @@ class History:
     def _pair(self, older: int) -> int:
         """Twice the time that sample *older* and the next one cover between them."""
         left, right = self._at[older], self._at[older + 1]
-        slots = (_micros(sample.slot_s) for sample in self._samples[older : older + 2])
-        after, before = (min(2 * slot, right - left) for slot in slots)
+        after = min(2 * self._samples[older].reach, right - left)
+        before = min(2 * self._samples[older + 1].reach, right - left)
+        if not self._maintenance:
+            return after + before
         dead = self._dead(2 * left, 2 * left + after) + self._dead(2 * right - before, 2 * right)
         return after + before - dead
 
@@ -243,12 +248,13 @@ class History:
         sample = self._samples[index]
         window.figures = None
         window.counts[sample.outcome] += sign
-        window.weights[sample.outcome] += sign * sample.weight
-        window.squares[sample.outcome] += sign * sample.weight**2
+        weight = sample.weight
+        window.weights[sample.outcome] += sign * weight
+        window.squares[sample.outcome] += sign * weight * weight
         if sample.latency_s is not None:
             is_fast = self._threshold_s is not None and sample.latency_s <= self._threshold_s
             window.fast += sign * is_fast
-            window.fast_weight += sign * is_fast * sample.weight
+            window.fast_weight += sign * is_fast * weight
             window.latency_sum += sign * _micros(sample.latency_s)
             if sign > 0:
                 insort(window.latencies, sample.latency_s)
@@ -271,8 +277,8 @@ class History:
         if window.lo == window.hi or dead >= span:
             return 0.0, dead / 1e6
         first, last = window.lo, window.hi - 1
-        before = min(_micros(self._samples[first].slot_s), self._at[first] - (end - span))
-        after = min(_micros(self._samples[last].slot_s), end - self._at[last])
+        before = min(self._samples[first].reach, self._at[first] - (end - span))
+        after = min(self._samples[last].reach, end - self._at[last])
         at_edges = self._dead(2 * (self._at[first] - before), 2 * self._at[first])
         at_edges += self._dead(2 * self._at[last], 2 * (self._at[last] + after))
         covered = before + after + (window.pairs - at_edges) / 2
