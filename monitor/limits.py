@@ -68,3 +68,4 @@ RESTART_TURN_S: Final = RESTART_SPREAD_S + 61.0
 RETRY_AFTER_S_MAX: Final = 86_400.0
 RATE_LIMIT_WAIT_S_MAX: Final = 900.0
 RATE_LIMIT_WAIT_S_DEFAULT: Final = 60.0
+REPORT_DAYS_MAX: Final = 400  # A year and a month; memory holds every sample of the period.

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "openapi": "openapi",
     "order": "order",
     "plan": "plan",
+    "report": "report",
     "results": "results",
     "run": "run",
     "simulate": "simulate",

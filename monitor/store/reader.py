@@ -246,7 +246,9 @@ class Reader:
             with Session(self._engine) as session:
                 yield session
         except SQLAlchemyError as error:
-            cause = getattr(error, "orig", None) or error
+            cause = str(getattr(error, "orig", None) or error)
+            if cause.startswith("no such"):  # A table or column that a later version added.
+                cause += "; an older imgmon wrote it, `imgmon run` upgrades it when it starts"
             raise StoreError(f"cannot read {self._path}: {cause}") from error
 
 
