@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 
 from monitor.errors import StoreError
 from monitor.limits import BUSY_TIMEOUT_MS
+from monitor.store.rollups import teach
 
 
 def open_for_writing(path: Path, pragmas: Sequence[str]) -> Engine:
@@ -32,6 +33,7 @@ def open_for_writing(path: Path, pragmas: Sequence[str]) -> Engine:
     def prepare(connection: Any, _record: object) -> None:
         for statement in ("PRAGMA synchronous=NORMAL", *pragmas):
             connection.execute(statement)
+        teach(connection)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

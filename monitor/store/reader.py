@@ -21,11 +21,12 @@ from sqlmodel import Session, col, select
 
 from monitor.core.batch import Job, Stage
 from monitor.core.quota import DAY_S_MAX
-from monitor.core.snapshot import GapReason, Order, ProbeCount, Totals
+from monitor.core.snapshot import GapReason, Order, Totals
 from monitor.core.spec import PoolSpec, Profile
 from monitor.core.spend import Booked, Period, period_start
 from monitor.errors import StoreError
 from monitor.limits import BUSY_TIMEOUT_MS
+from monitor.store import rollups
 from monitor.store.batches import job_of
 from monitor.store.tables import (
     BatchJobRow,
@@ -37,7 +38,7 @@ from monitor.store.tables import (
     order_of,
     probe_result,
 )
-from probes.model import ErrorClass, LimitPeriod, Outcome, ProbeKind, ProbeResult
+from probes.model import LimitPeriod, ProbeKind, ProbeResult
 
 _ROWS_AT_ONCE: Final = 1_000
 _PAGE_MAX: Final = 1_000
@@ -166,22 +167,14 @@ class Reader:
 
     def totals(self, bounds: Sequence[float]) -> Totals:
         """
-        Return the cumulative counts over all rows.
+        Return the cumulative counts since the first probe, pruned rows included.
 
         Args:
-            bounds: Upper bounds of the latency buckets in seconds, ascending, at least one; one
-                more bucket holds what is above them all.
+            bounds: Upper bounds of the latency buckets in seconds, ascending, at least one, all of
+                them bounds of :mod:`monitor.core.sketch`; one more bucket holds what is above.
         """
         with self._session() as session:
-            counts, sums = _latencies(session, bounds)
-            return Totals(
-                probes=_probe_counts(session),
-                spend_usd=_spend(session),
-                latency_counts=counts,
-                latency_sum_s=sums,
-                gaps=_gap_counts(session),
-                order_changes=_order_changes(session),
-            )
+            return rollups.totals(session, bounds)
 
     def results(
         self,
@@ -255,59 +248,3 @@ def _newest_calls(count: int) -> Select[tuple[int | None]]:
     )
     calls = sql_select(col(ProbeRow.id), newest_first.label("n")).where(~_IS_NO_CALL).subquery()
     return sql_select(calls.c.id).where(calls.c.n <= count)
-
-
-def _probe_counts(session: Session) -> dict[ProbeCount, int]:
-    key = (col(ProbeRow.target_id), col(ProbeRow.kind), col(ProbeRow.error))
-    counts = {}
-    for target, kind, error, count in session.exec(select(*key, func.count()).group_by(*key)):
-        outcome = ErrorClass(error).outcome if error else Outcome.GOOD
-        counted = ProbeCount(target=target, kind=kind, outcome=outcome.value, error=error or "")
-        counts[counted] = count
-    return counts
-
-
-def _spend(session: Session) -> dict[str, float]:
-    # Whole micro-dollars, as the engine adds them: the sum must not depend on the order of rows.
-    micros = func.sum(func.round(ProbeRow.cost_usd * 1_000_000))
-    query = select(ProbeRow.target_id, micros).group_by(ProbeRow.target_id)
-    return {target: float(total) / 1e6 for target, total in session.exec(query)}
-
-
-def _latencies(
-    session: Session, bounds: Sequence[float]
-) -> tuple[dict[str, tuple[int, ...]], dict[str, float]]:
-    """Return, by target, good generations per bucket and the sum of their latencies."""
-    latency = col(ProbeRow.latency_s)
-    bucket = case(
-        *((latency <= bound, index) for index, bound in enumerate(bounds)), else_=len(bounds)
-    )
-    total_micros = func.sum(func.round(latency * 1_000_000))
-    query = (
-        select(ProbeRow.target_id, bucket, func.count(), total_micros)
-        # A free call is no picture.
-        .where(latency.is_not(None), _IS_NO_CALL)
-        .group_by(ProbeRow.target_id, bucket)
-    )
-    counts: dict[str, list[int]] = {}
-    sums: dict[str, float] = {}
-    for target, index, count, micros in session.exec(query):
-        counts.setdefault(target, [0] * (len(bounds) + 1))[index] = count
-        sums[target] = sums.get(target, 0.0) + micros
-    seconds = {target: total / 1e6 for target, total in sums.items()}
-    return {target: tuple(buckets) for target, buckets in counts.items()}, seconds
-
-
-def _gap_counts(session: Session) -> dict[tuple[str, GapReason], int]:
-    query = select(GapRow.target_id, GapRow.reason, func.count()).group_by(
-        GapRow.target_id, GapRow.reason
-    )
-    return {(target, GapReason(reason)): count for target, reason, count in session.exec(query)}
-
-
-def _order_changes(session: Session) -> dict[tuple[str, str], int]:
-    """Return changes by pool and profile; the first order ever is no change of one."""
-    query = select(OrderChangeRow.pool, OrderChangeRow.profile, func.count()).group_by(
-        OrderChangeRow.pool, OrderChangeRow.profile
-    )
-    return {(pool, profile): count - 1 for pool, profile, count in session.exec(query)}

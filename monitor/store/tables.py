@@ -25,14 +25,19 @@ class ProbeRow(SQLModel, table=True):
     """One probe, flat. *id* grows in the order in which probes finished."""
 
     __tablename__ = "probes"
-    __table_args__ = (Index("probes_by_target", "target_id", "started_at"),)
+    # By time for replay and pruning; by kind, and within it by id, for pages and the newest rows.
+    __table_args__ = (
+        Index("probes_by_target", "target_id", "started_at"),
+        Index("probes_by_time", "kind", "started_at"),
+        Index("probes_by_kind", "target_id", "kind"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     probe_id: str
     vantage: str
     target_id: str
     provider: str
-    started_at: float = Field(index=True)
+    started_at: float
     duration_s: float
     latency_s: float | None
     outcome: str  # Follows from error; kept for queries.
@@ -77,6 +82,49 @@ class GapRow(SQLModel, table=True):
     at: float
     reason: str
     slot_s: float
+
+
+class RollupRow(SQLModel, table=True):
+    """
+    What the probes of one key came to in one span; :mod:`monitor.store.rollups` makes these rows.
+
+    Attributes:
+        span_s, at: Length and start of the span in seconds: a UTC day, or a minute of reports.
+        is_sample: Whether they filled slots of the schedule; only these enter availability.
+        error: Class; empty for good ones.
+        slots_us, slots_square: Microseconds they stand for, and the sum of squares in s².
+        sketch: Of their latencies; None where none was good.
+    """
+
+    __tablename__ = "rollups"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    target_id: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    source: str = Field(primary_key=True)
+    span_s: int = Field(primary_key=True)
+    at: int = Field(primary_key=True)
+    is_sample: bool = Field(primary_key=True)
+    error: str = Field(primary_key=True)
+    n: int
+    slots_us: int
+    slots_square: float
+    latency_us: int
+    cost_micros: int
+    sketch: bytes | None
+
+
+class GapRollupRow(SQLModel, table=True):
+    """The slots of one target and UTC day (from *at* on) in which no probe ran, by reason."""
+
+    __tablename__ = "gap_rollups"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    target_id: str = Field(primary_key=True)
+    reason: str = Field(primary_key=True)
+    at: int = Field(primary_key=True)
+    n: int
+    slots_us: int
 
 
 class OrderChangeRow(SQLModel, table=True):

@@ -31,6 +31,7 @@ from monitor.limits import DRAIN_S, WRITE_BATCH_MAX, WRITE_BATCH_S, WRITE_QUEUE_
 from monitor.store.ledger import reserve, settle
 from monitor.store.migrations import migrate, schema_version
 from monitor.store.opening import check, open_for_writing
+from monitor.store.rollups import rolled_up
 from monitor.store.tables import (
     GapRow,
     MetaRow,
@@ -301,8 +302,9 @@ class Writer:
         for table, values in batch:
             rows.setdefault(table, []).append(values)
         with self._engine.begin() as connection:
-            for table, many in rows.items():
-                connection.execute(insert(table), many)
+            with rolled_up(connection):
+                for table, many in rows.items():
+                    connection.execute(insert(table), many)
             if probes := rows.get(ProbeRow):
                 settle(connection, probes)
         with self._changed:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 from bisect import bisect_left
 from collections import Counter
+from contextlib import closing
 from math import floor
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.core.sketch import Sketch
 from monitor.core.snapshot import GapReason, Order, Place, Reason, State, Tier
 from monitor.core.spec import PoolSpec, Profile
 from monitor.store.reader import Reader
@@ -28,6 +31,7 @@ from probes.model import (
     ProbeReason,
     ProbeResult,
 )
+from tests.support.stores import disagreeing
 
 BOUNDS = (0.5, 1.0, 5.0)
 POOL = PoolSpec(id="image", targets=("a", "b"))
@@ -211,6 +215,8 @@ def test_what_is_read_is_what_was_written(stored, gaps, since):
         assert tuple(hashes[-4:]) == reader.recent_hashes("a", 4)
         check_sums(reader, stored, gaps)
         reader.close()
+        assert [] == disagreeing(path)
+        check_days(path, stored)
 
 
 def without_old_calls(stored, count):
@@ -233,6 +239,36 @@ def paged(reader, target, size, kind=None):
         found += page
         if cursor is None:
             return found
+
+
+def check_days(path, stored):
+    """Hold every roll-up against the list; sketches merge to that of all latencies."""
+    expected, latencies = {}, {}
+    for r in stored:
+        is_sample = r.reason is ProbeReason.SCHEDULED and r.kind in {
+            ProbeKind.CANARY,
+            ProbeKind.BATCH,
+        }
+        day, error = int(r.started_at // 86_400) * 86_400, r.error.value if r.error else ""
+        key = (r.target_id, r.kind.value, day, is_sample, error)
+        n, slots, latency, cost = expected.get(key, (0, 0, 0, 0))
+        expected[key] = (
+            n + 1,
+            slots + max(1, micros(r.slot_s)),
+            latency + micros(r.latency_s or 0.0),
+            cost + micros(r.cost_usd),
+        )
+        if r.latency_s is not None:
+            latencies.setdefault(key, []).append(r.latency_s)
+    with closing(sqlite3.connect(path)) as raw:
+        rows = raw.execute(
+            "SELECT target_id, kind, at, is_sample, error, n, slots_us, latency_us, cost_micros, "
+            "sketch FROM rollups"
+        ).fetchall()
+    assert expected == {tuple(row[:5]): tuple(row[5:9]) for row in rows}
+    assert {key: Sketch(values) for key, values in latencies.items()} == {
+        tuple(row[:5]): Sketch.from_bytes(row[9]) for row in rows if row[9] is not None
+    }
 
 
 def micros(amount):
