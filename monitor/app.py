@@ -47,6 +47,7 @@ from monitor.secrets import Redactor
 from monitor.store.lock import StoreLock
 from monitor.store.reader import Reader
 from monitor.store.writer import Writer
+from monitor.upkeep import Upkeep
 from probes import registry
 from probes.driver import Driver
 from probes.image import RecentPictures
@@ -130,6 +131,7 @@ class Daemon:
             clock=clock,
             lag=self.lateness,
         )
+        self.upkeep = Upkeep(self.writer, self.reader)
         self._rng = rng
         self.registry = build_registry(self.publisher, self._own_figures)
         self._tasks: list[asyncio.Task[None]] = []
@@ -157,6 +159,7 @@ class Daemon:
             asyncio.create_task(self._pulse(), name="pulse"),
             asyncio.create_task(self._first_probes(), name="first probes"),
             asyncio.create_task(self.batches.run(), name="batches"),
+            asyncio.create_task(self.upkeep.run(), name="upkeep"),
         ]
         self.schedule.start(int(self.reader.fact(SCHEDULE_SEED)))
         log.info(
@@ -180,6 +183,7 @@ class Daemon:
     async def stop(self) -> None:
         """Fire no more, drain, commit what is queued, close."""
         self.schedule.stop()
+        self.upkeep.stop()
         await asyncio.gather(self.runner.drain(), self.batches.drain())
         for task in self._tasks:
             task.cancel()
@@ -220,6 +224,8 @@ class Daemon:
             found.append("the schedule is not running")
         if self.format_problems:
             found += self.format_problems
+        if self.upkeep.problem is not None:
+            found.append(self.upkeep.problem)
         stats = self.writer.stats
         if stats.queue > _QUEUE_ROWS_UNWELL:
             found.append(f"{stats.queue} rows wait for the store: {stats.last_error or 'slow'}")
@@ -238,15 +244,18 @@ class Daemon:
                 if order is not None:
                     orders[pool.id, profile.name] = order
         self.engine.restore(
-            self.reader.replay(now - max(longest, LEARNED_S), free_calls=FREE_CALLS_REPLAYED),
+            self.reader.evidence(
+                self.config.specs, now - max(longest, LEARNED_S), free_calls=FREE_CALLS_REPLAYED
+            ),
             Past(totals=self.reader.totals(LATENCY_BUCKETS_S), orders=orders),
         )
         for target_id, at in self.reader.last_reservations().items():
             # A probe that a killed process had under way left money booked, but no row.
             if at > (self.engine.last_start(target_id) or 0.0):
                 self.engine.attempted(target_id, at)
-        for target_id in self.config.specs:
-            for sha256 in self.reader.recent_hashes(target_id, _HASHES_PER_TARGET):
+        recent = self.reader.recent_hashes(self.config.specs, _HASHES_PER_TARGET)
+        for target_id, hashes in recent.items():
+            for sha256 in hashes:
                 # The prompt was not kept; any later one differs by its nonce.
                 self.recent.remember(target_id, sha256, "")
 

@@ -41,6 +41,7 @@ from monitor.core.snapshot import (
 from monitor.core.spec import Policy, PoolSpec, ProviderSpec, TargetSpec
 from monitor.core.spend import Spending
 from monitor.core.totals import Counters
+from monitor.core.verdict import Verdict
 from monitor.core.window import History, Sample
 from monitor.limits import STALE_AFTER_S, TICK_S_MAX
 from probes.model import ErrorClass, LimitPeriod, ProbeKind, ProbeReason, ProbeResult
@@ -65,7 +66,7 @@ class _Tracked:
     state: HealthState = field(default_factory=HealthState)
     pace: Pace = field(default_factory=Pace)
     calls: FreeCalls = field(default_factory=FreeCalls)
-    last: LastProbe | None = None
+    last: ProbeResult | None = None
     view: TargetView | None = None
     viewed_at: float = float("-inf")
     is_dirty: bool = True
@@ -121,34 +122,37 @@ class Engine:
         self._version = 0
         self._counters = Counters()
 
-    def restore(self, results: Iterable[ProbeResult], past: Past) -> None:
+    def restore(self, results: Iterable[Verdict], past: Past) -> None:
         """
         Replay stored *results* (oldest first) through the same fold as live ones.
+
+        The newest generation of each target is to be a whole result, to be shown as its last.
 
         Counters and orders come from *past*: rows older than the windows count there too.
         """
         for result in results:
-            self.accept(result)
+            self._fold(result)
         self._counters = Counters(past.totals)
         known = {(pool.id, p.name) for pool in self._pools for p in pool.profiles}
         self._orders = {key: order for key, order in past.orders.items() if key in known}
 
     def accept(self, result: ProbeResult) -> None:
         """Fold one finished probe; a target that is no longer configured is ignored."""
+        if result.target_id in self._tracked:
+            self._fold(result)
+            self._counters.probe(result)
+
+    def _fold(self, result: Verdict) -> None:
         tracked = self._tracked.get(result.target_id)
         if tracked is None:
             return
         tracked.is_dirty = True
-        if result.kind is not ProbeKind.LIVENESS:
-            tracked.last = _last(result)
+        if isinstance(result, ProbeResult) and result.kind is not ProbeKind.LIVENESS:
+            tracked.last = result
         tracked.calls = heard(tracked.calls, result)
         tracked.state = fold(tracked.state, result, self._policy)
-        answered_at = result.started_at + result.duration_s
-        # What limits a free call that was refused is no limit on pictures.
-        is_telling = result.kind is not ProbeKind.LIVENESS or result.error is None
-        for limit in result.limits if is_telling else ():
-            kind = kind_of(limit, tracked.spec)
-            self._told[kind] = learn(self._told.get(kind), limit, answered_at)
+        if result.limits:
+            self._learn(result, tracked.spec)
         tracked.pace = follow(tracked.pace, result, tracked.state)
         # Law 2: confirmations and manual probes feed the state, never availability.
         if result.reason is ProbeReason.SCHEDULED and result.kind in _SAMPLES:
@@ -162,7 +166,15 @@ class Engine:
                     slot_s=result.slot_s,
                 )
             )
-        self._counters.probe(result)
+
+    def _learn(self, result: Verdict, spec: TargetSpec) -> None:
+        """Take note of the limits that an answer told of."""
+        if result.kind is ProbeKind.LIVENESS and result.error is not None:
+            return  # What limits a free call that was refused is no limit on pictures.
+        answered_at = result.started_at + result.duration_s
+        for limit in result.limits:
+            kind = kind_of(limit, spec)
+            self._told[kind] = learn(self._told.get(kind), limit, answered_at)
 
     def gap(self, target_id: str, reason: GapReason) -> None:
         """Count a slot in which no probe ran."""
@@ -206,7 +218,7 @@ class Engine:
 
     def last(self, target_id: str) -> LastProbe | None:
         """Return the newest generation of one target; None before the first."""
-        return self._tracked[target_id].last
+        return _last(self._tracked[target_id].last)
 
     def is_free_call_due(self, target_id: str, now: float) -> bool:
         """Return whether a free call of the target would tell what is not known; False without."""
@@ -298,7 +310,7 @@ class Engine:
             spec=tracked.spec,
             health=judge(tracked.state, now, spec=tracked.spec, policy=self._policy),
             windows=tracked.history.figures(now),
-            last=tracked.last,
+            last=_last(tracked.last),
             recent_latencies=tracked.history.recent_latencies(_RECENT_LATENCIES),
             liveness=show(
                 tracked.calls, now, interval_s=tracked.spec.liveness_s, policy=self._policy
@@ -319,7 +331,9 @@ def _windows(spec: TargetSpec, policy: Policy) -> Mapping[str, float]:
     return days or dict([max(policy.windows.items(), key=lambda window: window[1])])
 
 
-def _last(result: ProbeResult) -> LastProbe:
+def _last(result: ProbeResult | None) -> LastProbe | None:
+    if result is None:
+        return None
     return LastProbe(
         probe_id=result.probe_id,
         started_at=result.started_at,

@@ -127,6 +127,12 @@ class Sketch:
         Raises:
             NoSketchError: it is none.
         """
+        sketch = cls()
+        sketch.merge_bytes(stored)
+        return sketch
+
+    def merge_bytes(self, stored: bytes) -> None:
+        """Count all that the sketch in *stored* has counted, too; raises as :meth:`from_bytes`."""
         if stored[:1] != bytes([_LAYOUT]):
             raise NoSketchError(f"no sketch of layout {_LAYOUT}: {stored[:8]!r}")
         # Most numbers are small, and then each is one byte.
@@ -135,9 +141,8 @@ class Sketch:
         is_cut = len(indices) != len(counts) or 0 in counts or 0 in numbers[2::2]
         if is_cut or (indices and indices[-1] > len(BOUNDS)):
             raise NoSketchError(f"a sketch that is cut or damaged: {stored[:8]!r}")
-        sketch = cls()
-        sketch._counts = Counter(dict(zip(indices, counts, strict=True)))
-        return sketch
+        for index, count in zip(indices, counts, strict=True):
+            self._counts[index] += count
 
     @property
     def counts(self) -> Mapping[int, int]:

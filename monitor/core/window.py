@@ -58,11 +58,6 @@ class Sample:
     def __post_init__(self) -> None:
         assert (self.latency_s is None) == (self.outcome is not Outcome.GOOD)
 
-    @property
-    def weight(self) -> int:
-        """Whole microseconds that it stands for; never none, or its outcome would not count."""
-        return max(1, _micros(self.slot_s))
-
 
 @dataclass(slots=True)
 class _Window:
@@ -95,7 +90,9 @@ class History:
     def __init__(self, windows: Mapping[str, float]) -> None:
         """Watch *windows*: name to length in seconds."""
         self._samples: list[Sample] = []
-        self._at: list[int] = []  # Same order as the samples, in microseconds.
+        # Times and slots of the samples in the same order, in whole microseconds.
+        self._at: list[int] = []
+        self._slots: list[int] = []
         self._windows = [_Window(name, span_s) for name, span_s in windows.items()]
         self._keep = _KEEP_WINDOWS * _micros(max(windows.values()))
 
@@ -108,14 +105,18 @@ class History:
             return
         at = _micros(sample.at)
         index = bisect_right(self._at, at)
-        for window in self._windows:
-            if index < window.lo:
-                window.lo += 1
-                window.hi += 1
-            while window.hi > index >= window.lo:  # Re-enters, with its new neighbour, by itself.
-                self._pop_newest(window)
+        if index < len(self._samples):
+            for window in self._windows:
+                if index < window.lo:
+                    window.lo += 1
+                    window.hi += 1
+                while (
+                    window.hi > index >= window.lo
+                ):  # Re-enters, with its new neighbour, by itself.
+                    self._pop_newest(window)
         self._samples.insert(index, sample)
         self._at.insert(index, at)
+        self._slots.insert(index, _micros(sample.slot_s))
         if len(self._samples) > limits.SAMPLES_PER_TARGET_MAX:
             for window in self._windows:
                 if window.lo == 0 < window.hi:
@@ -152,6 +153,7 @@ class History:
     def _drop(self, count: int) -> None:
         del self._samples[:count]
         del self._at[:count]
+        del self._slots[:count]
         for window in self._windows:
             window.lo = max(0, window.lo - count)
             window.hi = max(0, window.hi - count)
@@ -196,15 +198,16 @@ class History:
     def _pair(self, older: int) -> int:
         """Twice the time that sample *older* and the next one cover between them."""
         gap = self._at[older + 1] - self._at[older]
-        reach = (_micros(sample.slot_s) for sample in self._samples[older : older + 2])
-        return sum(min(2 * slot, gap) for slot in reach)
+        return min(2 * self._slots[older], gap) + min(2 * self._slots[older + 1], gap)
 
     def _count(self, window: _Window, index: int, sign: int) -> None:
         sample = self._samples[index]
+        # Whole microseconds that it stands for; never none, or its outcome would not count.
+        weight = max(1, self._slots[index])
         window.figures = None
         window.counts[sample.outcome] += sign
-        window.weights[sample.outcome] += sign * sample.weight
-        window.squares[sample.outcome] += sign * sample.weight**2
+        window.weights[sample.outcome] += sign * weight
+        window.squares[sample.outcome] += sign * weight**2
         if sample.latency_s is not None:
             window.latency_sum += sign * _micros(sample.latency_s)
             if sign > 0:
@@ -225,8 +228,8 @@ class History:
         if window.lo == window.hi:
             return 0.0
         span, first, last = _micros(window.span_s), window.lo, window.hi - 1
-        before = min(_micros(self._samples[first].slot_s), self._at[first] - (end - span))
-        after = min(_micros(self._samples[last].slot_s), end - self._at[last])
+        before = min(self._slots[first], self._at[first] - (end - span))
+        after = min(self._slots[last], end - self._at[last])
         return (before + after + window.pairs / 2) / span
 
     def _figures(self, window: _Window, end: int) -> WindowFigures:

@@ -7,7 +7,7 @@ Every call opens the file read-only for itself, so a reader never holds up the w
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,10 @@ from monitor.core.quota import DAY_S_MAX
 from monitor.core.snapshot import GapReason, Order, Totals
 from monitor.core.spec import PoolSpec, Profile
 from monitor.core.spend import Booked, Period, period_start
+from monitor.core.verdict import Verdict
 from monitor.errors import StoreError
 from monitor.limits import BUSY_TIMEOUT_MS
-from monitor.store import rollups
+from monitor.store import evidence, rollups
 from monitor.store.batches import job_of
 from monitor.store.tables import (
     BatchJobRow,
@@ -42,6 +43,7 @@ from probes.model import LimitPeriod, ProbeKind, ProbeResult
 
 _ROWS_AT_ONCE: Final = 1_000
 _PAGE_MAX: Final = 1_000
+_STEPS_AT_ONCE: Final = 10_000  # Of SQLite's machine, a millisecond or so.
 _IS_NO_CALL: Final = col(ProbeRow.kind) != ProbeKind.LIVENESS.value
 
 
@@ -89,7 +91,9 @@ class Reader:
             since: Wall time, seconds since the epoch.
             free_calls: Only so many of each target, the newest; None for all.
         """
-        query = select(ProbeRow).where(col(ProbeRow.started_at) >= since)
+        # By kind: each is a range of the index by time.
+        kinds = col(ProbeRow.kind).in_([kind.value for kind in ProbeKind])
+        query = select(ProbeRow).where(kinds, col(ProbeRow.started_at) >= since)
         if free_calls is not None:
             query = query.where(or_(_IS_NO_CALL, col(ProbeRow.id).in_(_newest_calls(free_calls))))
         with self._session() as session:
@@ -98,6 +102,17 @@ class Reader:
             )
             for row in rows:
                 yield probe_result(row)
+
+    def evidence(
+        self, targets: Iterable[str], since: float, *, free_calls: int
+    ) -> Iterator[Verdict]:
+        """
+        Return what the engine folds at a restart: as :meth:`replay`, but only what it looks at.
+
+        The newest generation of each target is a whole result.
+        """
+        with self._session() as session:
+            yield from evidence.evidence(session, targets, since, free_calls)
 
     def gaps(self, since: float) -> Iterator[Gap]:
         """Return the gaps at or after *since*, oldest first."""
@@ -203,16 +218,10 @@ class Reader:
             page = tuple(probe_result(row) for row in rows[:limit])
             return page, rows[limit - 1].id if len(rows) > limit else None
 
-    def recent_hashes(self, target_id: str, count: int) -> tuple[str, ...]:
-        """Return the SHA-256 of a target's newest *count* pictures, oldest first."""
-        query = (
-            select(ProbeRow.image_sha256)
-            .where(ProbeRow.target_id == target_id, col(ProbeRow.image_sha256).is_not(None))
-            .order_by(col(ProbeRow.id).desc())
-            .limit(count)
-        )
+    def recent_hashes(self, targets: Iterable[str], count: int) -> dict[str, tuple[str, ...]]:
+        """Return the SHA-256 of the newest *count* pictures of each target, oldest first."""
         with self._session() as session:
-            return tuple(sha256 for sha256 in session.exec(query) if sha256)[::-1]
+            return evidence.recent_hashes(session, targets, count)
 
     def last_order(self, pool: PoolSpec, profile: Profile) -> Order | None:
         """Return the newest stored order of *pool* under *profile*; None before the first."""
@@ -226,6 +235,22 @@ class Reader:
             row = session.exec(query).first()
             return order_of(row, pool, profile) if row else None
 
+    def damage(self, is_stopping: Callable[[], bool]) -> str | None:
+        """
+        Read the whole file and return what is damaged in it; None when nothing is.
+
+        Also None as soon as *is_stopping*: it may take seconds.
+        """
+        with self._session() as session:
+            raw = session.connection().connection.driver_connection
+            assert raw is not None
+            raw.set_progress_handler(is_stopping, _STEPS_AT_ONCE)
+            try:
+                (found,) = raw.execute("PRAGMA quick_check(1)").fetchone()
+            except sqlite3.DatabaseError as error:
+                return None if is_stopping() else str(error)
+            return None if found == "ok" else str(found)
+
     def size_bytes(self) -> int:
         """Return the length of the file and its write-ahead log; 0 when there is none."""
         paths = (self._path, self._path.with_name(self._path.name + "-wal"))
@@ -236,7 +261,7 @@ class Reader:
         try:
             with Session(self._engine) as session:
                 yield session
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, sqlite3.Error) as error:
             cause = getattr(error, "orig", None) or error
             raise StoreError(f"cannot read {self._path}: {cause}") from error
 

@@ -5,8 +5,8 @@ One statement defines them: it fills them when an old file is upgraded, adds eac
 batch of new rows to them in the batch's own transaction, and is what ``imgmon db verify`` holds them
 against. So they cannot disagree with the rows they were made of, and stay when those are pruned.
 
-A key is one target, kind, source, error class and day, samples of the schedule apart from all other
-probes: only they may enter availability. A canary comes a few times an hour, so a row for each
+A key is one target, kind, source, error class and span, samples of the schedule apart from all other
+probes: only they may enter availability. Spans are UTC days, and all time. A canary comes a few times an hour, so a row for each
 minute would be a second copy of the probes; sources that report by the thousand have *span_s* 60.
 """
 
@@ -17,7 +17,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isclose
-from typing import Final
+from operator import add
+from typing import Any, Final
 
 from sqlalchemy import Connection
 from sqlmodel import Session
@@ -27,6 +28,7 @@ from monitor.core.snapshot import GapReason, ProbeCount, Totals
 from probes.model import ErrorClass, Outcome, ProbeKind
 
 DAY_S: Final = 86_400
+EVER_S: Final = 0  # The span of what is summed since the first probe.
 SOURCE: Final = "canary"  # Probes of our own, free calls among them.
 
 
@@ -65,21 +67,32 @@ class _RollUp:
 # Sums are whole millionths, halves up, as the engine's, so that their order does not show; squares
 # would not fit into whole numbers.
 _SLOTS: Final = "sum(max(1, CAST(round(slot_s * 1e6) AS INTEGER)))"
-_PROBES: Final = _RollUp(
-    table="rollups",
-    rows="probes",
-    keys=7,
-    sums=f"target_id, kind, '{SOURCE}', {DAY_S}, CAST(started_at / {DAY_S} AS INTEGER) * {DAY_S}, "
-    "reason = 'scheduled' AND kind IN ('canary', 'batch'), coalesce(error, ''), "
-    f"count(*), {_SLOTS}, sum(slot_s * slot_s), "
-    "coalesce(sum(CAST(round(latency_s * 1e6) AS INTEGER)), 0), "
-    "sum(CAST(round(cost_usd * 1e6) AS INTEGER)), sketch(latency_s)",
-    adding="n = n + excluded.n, slots_us = slots_us + excluded.slots_us, "
+_ADDING: Final = (
+    "n = n + excluded.n, slots_us = slots_us + excluded.slots_us, "
     "slots_square = slots_square + excluded.slots_square, "
     "latency_us = latency_us + excluded.latency_us, "
     "cost_micros = cost_micros + excluded.cost_micros, "
-    "sketch = merged_sketch(sketch, excluded.sketch)",
+    "sketch = merged_sketch(sketch, excluded.sketch)"
 )
+
+
+def _probes(span_s: int, at: str) -> _RollUp:
+    return _RollUp(
+        table="rollups",
+        rows="probes",
+        keys=7,
+        sums=f"target_id, kind, '{SOURCE}', {span_s}, {at}, "
+        "reason = 'scheduled' AND kind IN ('canary', 'batch'), coalesce(error, ''), "
+        f"count(*), {_SLOTS}, sum(slot_s * slot_s), "
+        "coalesce(sum(CAST(round(latency_s * 1e6) AS INTEGER)), 0), "
+        "sum(CAST(round(cost_usd * 1e6) AS INTEGER)), sketch(latency_s)",
+        adding=_ADDING,
+    )
+
+
+_DAYS: Final = _probes(DAY_S, f"CAST(started_at / {DAY_S} AS INTEGER) * {DAY_S}")
+# A start reads these, however many days, or minutes of reports, there are.
+_EVER: Final = _probes(EVER_S, "0")
 _GAPS: Final = _RollUp(
     table="gap_rollups",
     rows="gaps",
@@ -87,7 +100,7 @@ _GAPS: Final = _RollUp(
     sums=f"target_id, reason, CAST(at / {DAY_S} AS INTEGER) * {DAY_S}, count(*), {_SLOTS}",
     adding="n = n + excluded.n, slots_us = slots_us + excluded.slots_us",
 )
-_ALL: Final = (_PROBES, _GAPS)
+_ALL: Final = (_DAYS, _EVER, _GAPS)
 
 
 class _SketchOf:
@@ -108,7 +121,7 @@ def _merged(one: bytes | None, other: bytes | None) -> bytes | None:
     if one is None or other is None:
         return one or other
     whole = Sketch.from_bytes(one)
-    whole.merge(Sketch.from_bytes(other))
+    whole.merge_bytes(other)
     return whole.to_bytes()
 
 
@@ -129,8 +142,9 @@ def rolled_up(connection: Connection) -> Iterator[None]:
 
 def fill(connection: Connection) -> None:
     """Make the roll-ups of all rows there are: once, for a file that was written without them."""
+    for table in {of.table for of in _ALL}:
+        connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608 - a constant
     for of in _ALL:
-        connection.exec_driver_sql(f"DELETE FROM {of.table}")  # noqa: S608 - a constant
         connection.exec_driver_sql(of.add("true"))
 
 
@@ -146,7 +160,7 @@ def disagreements(
         since: Start of a UTC day from which on no row was pruned.
         until: Start of the day that is no longer looked at.
     """
-    of, at = (_GAPS, "at") if kind is None else (_PROBES, "started_at")
+    of, at = (_GAPS, "at") if kind is None else (_DAYS, "started_at")
     where, kept, span = f"{at} >= ? AND {at} < ?", "at >= ? AND at < ?", (since, until)
     arguments: tuple[object, ...] = span
     if kind is not None:
@@ -164,7 +178,26 @@ def disagreements(
             yield f"{of.table} {key}: {of.rows} make {rows.get(key)}, it says {sums.get(key)}"
 
 
-def _is_same(one: tuple[object, ...] | None, other: tuple[object, ...] | None) -> bool:
+def disagreements_ever(connection: Connection) -> Iterator[str]:
+    """Yield where the sums of all time are not those of the days."""
+    sums: dict[int, dict[tuple[object, ...], list[Any]]] = {DAY_S: {}, EVER_S: {}}
+    for row in connection.exec_driver_sql(
+        "SELECT span_s, target_id, kind, source, is_sample, error, n, slots_us, slots_square, "
+        "latency_us, cost_micros, sketch FROM rollups WHERE source = ? ORDER BY at",
+        (SOURCE,),
+    ):
+        *numbers, stored = row[6:]
+        kept = sums[row[0]].setdefault(tuple(row[1:6]), [0, 0, 0.0, 0, 0, Sketch()])
+        kept[:5] = map(add, kept, numbers)
+        if stored is not None:
+            kept[5].merge_bytes(stored)
+    days, ever = sums[DAY_S], sums[EVER_S]
+    for key in sorted(days.keys() | ever.keys()):
+        if not _is_same(days.get(key), ever.get(key)):
+            yield f"rollups of all time {key}: their days make another sum"
+
+
+def _is_same(one: Sequence[object] | None, other: Sequence[object] | None) -> bool:
     if one is None or other is None:
         return False
     return all(
@@ -182,8 +215,8 @@ def totals(session: Session, bounds: Sequence[float]) -> Totals:
     latency: dict[str, int] = {}
     for target, kind, error, n, cost_micros, latency_us in connection.exec_driver_sql(
         "SELECT target_id, kind, error, sum(n), sum(cost_micros), sum(latency_us) FROM rollups "
-        "WHERE source = ? GROUP BY target_id, kind, error",
-        (SOURCE,),
+        "WHERE source = ? AND span_s = ? GROUP BY target_id, kind, error",
+        (SOURCE, EVER_S),
     ):
         outcome = ErrorClass(error).outcome if error else Outcome.GOOD
         probes[ProbeCount(target=target, kind=kind, outcome=outcome.value, error=error)] = n
@@ -193,10 +226,10 @@ def totals(session: Session, bounds: Sequence[float]) -> Totals:
     sketches: dict[str, Sketch] = {}
     for target, stored in connection.exec_driver_sql(
         "SELECT target_id, sketch FROM rollups "
-        "WHERE source = ? AND kind <> 'liveness' AND sketch IS NOT NULL",
-        (SOURCE,),
+        "WHERE source = ? AND span_s = ? AND kind <> 'liveness' AND sketch IS NOT NULL",
+        (SOURCE, EVER_S),
     ):
-        sketches.setdefault(target, Sketch()).merge(Sketch.from_bytes(stored))
+        sketches.setdefault(target, Sketch()).merge_bytes(stored)
     gaps = connection.exec_driver_sql(
         "SELECT target_id, reason, sum(n) FROM gap_rollups GROUP BY target_id, reason"
     )

@@ -89,7 +89,8 @@ class RollupRow(SQLModel, table=True):
     What the probes of one key came to in one span; :mod:`monitor.store.rollups` makes these rows.
 
     Attributes:
-        span_s, at: Length and start of the span in seconds: a UTC day, or a minute of reports.
+        span_s, at: Length and start of the span in seconds: a UTC day, a minute of reports; 0 and 0
+            for all time.
         is_sample: Whether they filled slots of the schedule; only these enter availability.
         error: Class; empty for good ones.
         slots_us, slots_square: Microseconds they stand for, and the sum of squares in s².
@@ -296,8 +297,13 @@ def probe_result(row: ProbeRow) -> ProbeResult:
         reused=row.reused,
         shutdown_on=row.shutdown_on,
         balance_usd=row.balance_usd,
-        limits=_LIMITS.validate_json(row.limits) if row.limits else (),
+        limits=limits_of(row.limits),
     )
+
+
+def limits_of(stored: str | None) -> tuple[Limit, ...]:
+    """Return the request limits that a column holds."""
+    return _LIMITS.validate_json(stored) if stored else ()
 
 
 def _image(row: ProbeRow) -> ImageFacts | None:

@@ -27,7 +27,13 @@ from monitor.clock import Clock, SystemClock
 from monitor.core.snapshot import GapReason, Order
 from monitor.core.spend import Claim, Decision
 from monitor.errors import StoreError
-from monitor.limits import DRAIN_S, WRITE_BATCH_MAX, WRITE_BATCH_S, WRITE_QUEUE_MAX
+from monitor.limits import (
+    CHECKED_AT_ONCE_BYTES,
+    DRAIN_S,
+    WRITE_BATCH_MAX,
+    WRITE_BATCH_S,
+    WRITE_QUEUE_MAX,
+)
 from monitor.store.ledger import reserve, settle
 from monitor.store.migrations import migrate, schema_version
 from monitor.store.opening import check, open_for_writing
@@ -87,6 +93,7 @@ class Writer:
         *,
         clock: Clock | None = None,
         queue_max: int = WRITE_QUEUE_MAX,
+        checked_at_once: int = CHECKED_AT_ONCE_BYTES,
         pragmas: Sequence[str] = (),
     ) -> None:
         """
@@ -96,11 +103,13 @@ class Writer:
             path: The SQLite file; made when absent.
             clock: Tells the time of commits; None for the machine's.
             queue_max: Rows that may wait.
+            checked_at_once: Bytes up to which the start reads the whole file for damage.
             pragmas: Further statements for each new connection.
         """
         self._path = path
         self._clock = clock or SystemClock()
         self._queue_max = queue_max
+        self._checked_at_once = checked_at_once
         self._pragmas = pragmas
         self._queue: deque[_Item] = deque()
         self._asked: list[_Asked] = []
@@ -134,7 +143,7 @@ class Writer:
                 # First: nothing is changed in a file that is not ours.
                 version = schema_version(connection, self._path)
             with engine.connect() as connection:
-                check(connection, self._path)
+                check(connection, self._path, is_whole=self.is_checked)
             migrate(engine, version)
             if facts:
                 rows = [{"key": key, "value": value} for key, value in facts.items()]
@@ -206,6 +215,11 @@ class Writer:
             self._changed.notify_all()
         # A commit that waits for a lock ends after the busy timeout.
         self._thread.join()
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether the start reads the file for damage; else :meth:`Reader.damage` is to be asked."""
+        return self._path.stat().st_size <= self._checked_at_once
 
     @property
     def stats(self) -> WriterStats:

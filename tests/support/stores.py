@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from monitor.store.opening import open_for_writing
-from monitor.store.rollups import disagreements
+from monitor.store.rollups import disagreements, disagreements_ever
 from probes.model import ProbeKind
 
 FOREVER = 1e11
@@ -20,5 +20,6 @@ def disagreeing(path: Path, since: float = 0.0) -> list[str]:
             for kind in (*ProbeKind, None)
             for text in disagreements(connection, kind, since, FOREVER)
         ]
+        found += disagreements_ever(connection)
     engine.dispose()
     return found
