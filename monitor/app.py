@@ -131,7 +131,9 @@ class Daemon:
             clock=clock,
             lag=self.lateness,
         )
-        self.upkeep = Upkeep(self.writer, self.reader)
+        self.upkeep = Upkeep(
+            config.store_path, self.writer, self.reader, retention=config.retention, clock=clock
+        )
         self._rng = rng
         self.registry = build_registry(self.publisher, self._own_figures)
         self._tasks: list[asyncio.Task[None]] = []
@@ -332,6 +334,7 @@ class Daemon:
             store_rows_total=stats.committed,
             store_errors_total=stats.errors,
             store_dropped_total=stats.dropped,
+            store_pruned_total=self.upkeep.pruned,
             store_bytes=self.reader.size_bytes(),
             store_last_commit_at=stats.last_commit_at,
         )

@@ -14,6 +14,7 @@ from monitor.clock import SystemClock
 from monitor.config.file import Tables, decode, read_tables, read_toml, suggestion
 from monitor.config.model import Config
 from monitor.config.providers import Provider, Providers, WireFormats, spend_cap
+from monitor.config.retention import retention
 from monitor.config.schema import ObjectiveTable, PoolTable, TargetTable
 from monitor.config.timing import Timing
 from monitor.config.values import LOOPBACK, duration_text
@@ -158,6 +159,7 @@ class _Builder:
             listen=rest.server.listen,
             public_read=rest.server.public_read,
             store_path=Path(rest.store.path),
+            retention=retention(rest.store, windows, self._problems),
             log_format=rest.log.format,
             log_level=rest.log.level,
             vantage=rest.vantage,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from monitor.core.retention import Retention
 from monitor.core.spec import Policy, PoolSpec, ProviderSpec, SpendCap, TargetSpec
 from monitor.secrets import Reference
 from probes.model import Target
@@ -22,6 +23,7 @@ class Config:
         spend_cap: On all probes together.
         listen: Host and port of the API.
         store_path: The SQLite file.
+        retention: How long its rows are kept.
         log_format: ``auto``, ``json`` or ``console``.
         secrets: Every value that must not be shown, for redaction.
         key_references: Provider id to where its key is kept.
@@ -41,6 +43,7 @@ class Config:
     listen: tuple[str, int]
     public_read: bool
     store_path: Path
+    retention: Retention
     log_format: str
     log_level: str
     vantage: str

@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from monitor.config import values
+from monitor.core.retention import Retention
 from monitor.core.spec import Policy
 from monitor.limits import INTERVAL_S_MIN, POOLS_MAX, PROFILES_MAX, TARGETS_MAX, WINDOWS_MAX
 from monitor.secrets import Reference, SecretError, parse_reference
@@ -303,6 +304,14 @@ class StoreTable(Table):
 
     path: Word = Field(
         default="imgmon.db", description="SQLite file, relative to the working directory."
+    )
+    keep_probes: Duration | None = Field(
+        default=None,
+        description="How long canaries, gaps and orders are kept; default 400d, or what the longest "
+        "window needs.",
+    )
+    keep_free_calls: Duration = Field(
+        default=Retention().free_calls_s, description="How long free calls are kept."
     )
 
 

@@ -55,8 +55,9 @@ def _add_rollups(connection: Connection) -> None:
 def _index_by_kind(connection: Connection) -> None:
     # Rows of one kind are read and pruned by time; a time alone leads through all kinds.
     connection.exec_driver_sql("DROP INDEX IF EXISTS ix_probes_started_at")
-    for index in SQLModel.metadata.tables["probes"].indexes:
-        index.create(connection, checkfirst=True)
+    for table in ("probes", "gaps", "order_changes"):
+        for index in SQLModel.metadata.tables[table].indexes:
+            index.create(connection, checkfirst=True)
 
 
 def _add_columns(connection: Connection, table: str, *names: str) -> None:

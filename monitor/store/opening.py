@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +67,14 @@ def check(connection: Connection, path: Path, *, is_whole: bool) -> None:
         raise StoreError(
             f"{path} cannot have a write-ahead log (journal mode {mode!r}); put it on a local disk"
         )
+
+
+def checkpoint(path: Path) -> None:
+    """
+    Move what the log of the file at *path* holds into the file, as far as nobody reads it.
+
+    On a connection of its own, so that no commit of the writer waits for the disk meanwhile. What
+    cannot be moved now, or not at all, the writer's next long commit moves.
+    """
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=0.0)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")

@@ -75,7 +75,7 @@ class GapRow(SQLModel, table=True):
     """One schedule slot in which no probe ran."""
 
     __tablename__ = "gaps"
-    __table_args__ = (Index("gaps_by_target", "target_id", "at"),)
+    __table_args__ = (Index("gaps_by_target", "target_id", "at"), Index("gaps_by_time", "at"))
 
     id: int | None = Field(default=None, primary_key=True)
     target_id: str
@@ -132,7 +132,10 @@ class OrderChangeRow(SQLModel, table=True):
     """One decided order, so that versions and hysteresis survive a restart."""
 
     __tablename__ = "order_changes"
-    __table_args__ = (Index("order_changes_by_pool", "pool", "profile", "id"),)
+    __table_args__ = (
+        Index("order_changes_by_pool", "pool", "profile", "id"),
+        Index("order_changes_by_time", "changed_at"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     pool: str

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from monitor.clock import ManualClock
+from monitor.core.retention import Retention
 from monitor.store.reader import Reader
 from monitor.store.writer import Writer
 from monitor.upkeep import Upkeep
@@ -46,7 +48,7 @@ async def test_a_large_file_is_read_for_damage_beside_the_work(tmp_path, is_dama
         damage(path)
     writer, reader = Writer(path, checked_at_once=0), Reader(path)
     writer.start()
-    upkeep = Upkeep(writer, reader)
+    upkeep = Upkeep(path, writer, reader, retention=Retention(), clock=ManualClock())
 
     assert not writer.is_checked
     await upkeep.check()
@@ -68,7 +70,7 @@ async def test_reading_for_damage_ends_when_the_daemon_does(tmp_path):
     assert reader.damage(lambda: asked.append(1) or True) is None
 
     reader.close()
-    assert 2 < to_the_end + 1 == len(asked)
+    assert 2 == len(asked) - to_the_end < to_the_end  # Once to stop, once to know why.
 
 
 async def test_a_file_that_is_gone_is_a_problem_too(tmp_path):
@@ -77,7 +79,7 @@ async def test_a_file_that_is_gone_is_a_problem_too(tmp_path):
     a_file(path, rows=1)
     writer, reader = Writer(path, checked_at_once=0), Reader(tmp_path / "gone.db")
     writer.start()
-    upkeep = Upkeep(writer, reader)
+    upkeep = Upkeep(path, writer, reader, retention=Retention(), clock=ManualClock())
 
     await upkeep.check()
 
