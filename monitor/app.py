@@ -50,6 +50,7 @@ from monitor.store.history import History
 from monitor.store.lock import StoreLock
 from monitor.store.reader import Reader
 from monitor.store.writer import Writer
+from monitor.upkeep import Upkeep
 from probes import registry
 from probes.driver import Driver
 from probes.image import RecentPictures
@@ -144,6 +145,9 @@ class Daemon:
             clock=clock,
             lag=self.lateness,
         )
+        self.upkeep = Upkeep(
+            config.store_path, self.writer, self.reader, retention=config.retention, clock=clock
+        )
         self._rng = rng
         self.registry = build_registry(self.publisher, self._own_figures)
         self._tasks: list[asyncio.Task[None]] = []
@@ -174,6 +178,7 @@ class Daemon:
             asyncio.create_task(self._first_probes(), name="first probes"),
             asyncio.create_task(self.batches.run(), name="batches"),
             asyncio.create_task(self.months.run(), name="months"),
+            asyncio.create_task(self.upkeep.run(), name="upkeep"),
         ]
         self.schedule.start(int(self.reader.fact(SCHEDULE_SEED)))
         log.info(
@@ -203,6 +208,7 @@ class Daemon:
     async def stop(self) -> None:
         """Fire no more, drain, commit what is queued, close."""
         self.schedule.stop()
+        self.upkeep.stop()
         await asyncio.gather(self.runner.drain(), self.batches.drain())
         await self.network.aclose()
         for task in self._tasks:
@@ -248,6 +254,8 @@ class Daemon:
             found.append("the schedule is not running")
         if self.format_problems:
             found += self.format_problems
+        if self.upkeep.problem is not None:
+            found.append(self.upkeep.problem)
         stats = self.writer.stats
         if stats.queue > _QUEUE_ROWS_UNWELL:
             found.append(f"{stats.queue} rows wait for the store: {stats.last_error or 'slow'}")
@@ -266,8 +274,9 @@ class Daemon:
             # A probe that a killed process had under way left money booked, but no row.
             if at > (self.engine.last_start(target_id) or 0.0):
                 self.engine.attempted(target_id, at)
-        for target_id in self.config.specs:
-            for sha256 in self.reader.recent_hashes(target_id, _HASHES_PER_TARGET):
+        recent = self.reader.recent_hashes(self.config.specs, _HASHES_PER_TARGET)
+        for target_id, hashes in recent.items():
+            for sha256 in hashes:
                 # The prompt was not kept; any later one differs by its nonce.
                 self.recent.remember(target_id, sha256, "")
 
@@ -345,6 +354,7 @@ class Daemon:
             store_rows_total=stats.committed,
             store_errors_total=stats.errors,
             store_dropped_total=stats.dropped,
+            store_pruned_total=self.upkeep.pruned,
             store_bytes=self.reader.size_bytes(),
             store_last_commit_at=stats.last_commit_at,
         )

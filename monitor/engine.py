@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from monitor.core.finding import Finding
 from monitor.core.gaps import Gap
 from monitor.core.health import HealthState, fold, judge
 from monitor.core.histories import history_of
@@ -71,7 +72,7 @@ class _Tracked:
     state: HealthState = field(default_factory=HealthState)
     pace: Pace = field(default_factory=Pace)
     calls: FreeCalls = field(default_factory=FreeCalls)
-    last: LastProbe | None = None
+    last: ProbeResult | None = None
     view: TargetView | None = None
     viewed_at: float = float("-inf")
     is_dirty: bool = True
@@ -139,16 +140,17 @@ class Engine:
         """How far back results and gaps change any figure, in seconds."""
         return max((t.history.longest_s for t in self._tracked.values()), default=0.0)
 
-    def restore(self, results: Iterable[ProbeResult], past: Past, gaps: Iterable[Gap] = ()) -> None:
+    def restore(self, results: Iterable[Finding], past: Past, gaps: Iterable[Gap] = ()) -> None:
         """
         Replay stored *results* (oldest first) and *gaps* through the same fold as live ones.
 
-        Counters and orders come from *past*: rows older than the windows count there too. What the
-        store's log lacks of the results is among the entries that :meth:`take_entries` gives next.
+        Whole results must be the newest generation of each target, to be shown as its last, and all
+        that the store's log lacks: what it lacks is among the entries that :meth:`take_entries`
+        gives next. Counters and orders come from *past*: rows older than the windows count there too.
         """
         self._journal = Journal(self._policy, past.kept)
         for result in results:
-            self.accept(result)
+            self._fold(result)
         for gap in gaps:
             self.gap(gap)
         self._journal.caught_up(self._tracked.keys(), past.at)
@@ -158,21 +160,23 @@ class Engine:
 
     def accept(self, result: ProbeResult) -> None:
         """Fold one finished probe; a target that is no longer configured is ignored."""
+        if result.target_id in self._tracked:
+            self._fold(result)
+            self._counters.probe(result)
+
+    def _fold(self, result: Finding) -> None:
         tracked = self._tracked.get(result.target_id)
         if tracked is None:
             return
         tracked.is_dirty = True
-        if result.kind is not ProbeKind.LIVENESS:
-            tracked.last = _last(result)
+        if isinstance(result, ProbeResult) and result.kind is not ProbeKind.LIVENESS:
+            tracked.last = result
         tracked.calls = heard(tracked.calls, result)
         before, tracked.state = tracked.state, fold(tracked.state, result, self._policy)
-        self._journal.follow(result, before, tracked.state, tracked.spec)
-        answered_at = result.started_at + result.duration_s
-        # What limits a free call that was refused is no limit on pictures.
-        is_telling = result.kind is not ProbeKind.LIVENESS or result.error is None
-        for limit in result.limits if is_telling else ():
-            kind = kind_of(limit, tracked.spec)
-            self._told[kind] = learn(self._told.get(kind), limit, answered_at)
+        if isinstance(result, ProbeResult):
+            self._journal.follow(result, before, tracked.state, tracked.spec)
+        if result.limits:
+            self._learn(result, tracked.spec)
         tracked.pace = follow(tracked.pace, result, tracked.state)
         # Law 2: confirmations and manual probes feed the state, never availability.
         if result.reason is ProbeReason.SCHEDULED and result.kind in _SAMPLES:
@@ -186,7 +190,15 @@ class Engine:
                     slot_s=result.slot_s,
                 )
             )
-        self._counters.probe(result)
+
+    def _learn(self, result: Finding, spec: TargetSpec) -> None:
+        """Take note of the limits that an answer told of."""
+        if result.kind is ProbeKind.LIVENESS and result.error is not None:
+            return  # What limits a free call that was refused is no limit on pictures.
+        answered_at = result.started_at + result.duration_s
+        for limit in result.limits:
+            kind = kind_of(limit, spec)
+            self._told[kind] = learn(self._told.get(kind), limit, answered_at)
 
     def gap(self, gap: Gap) -> None:
         """Count a slot in which no probe ran."""
@@ -235,7 +247,8 @@ class Engine:
 
     def last(self, target_id: str) -> LastProbe | None:
         """Return the newest generation of one target; None before the first."""
-        return self._tracked[target_id].last
+        last = self._tracked[target_id].last
+        return LastProbe.of(last) if last else None
 
     def is_free_call_due(self, target_id: str, now: float) -> bool:
         """Return whether a free call of the target would tell what is not known; False without."""
@@ -347,7 +360,7 @@ class Engine:
             spec=spec,
             health=health,
             windows=windows,
-            last=tracked.last,
+            last=self.last(spec.id),
             recent_latencies=tracked.history.recent_latencies(_RECENT_LATENCIES),
             liveness=show(tracked.calls, now, interval_s=spec.liveness_s, policy=self._policy),
             claims=window_verdicts(windows, spec, tracked.view),
@@ -359,20 +372,3 @@ class Engine:
             tracked.view = view
         tracked.viewed_at = now
         tracked.is_dirty = False
-
-
-def _last(result: ProbeResult) -> LastProbe:
-    return LastProbe(
-        probe_id=result.probe_id,
-        started_at=result.started_at,
-        duration_s=result.duration_s,
-        latency_s=result.latency_s,
-        outcome=result.outcome,
-        error=result.error,
-        detail=result.detail,
-        http_status=result.http_status,
-        phases=result.phases,
-        cost_usd=result.cost_usd,
-        image=result.image,
-        model_version=result.model_version,
-    )

@@ -16,6 +16,8 @@ WRITE_QUEUE_MAX: Final = 20_000
 WRITE_BATCH_MAX: Final = 500  # Rows a transaction.
 WRITE_BATCH_S: Final = 0.2  # Longest wait for more rows before a commit.
 BUSY_TIMEOUT_MS: Final = 5_000  # Another process (backup, shell) may hold the lock that long.
+# Files up to this are read in whole before anything else; larger ones beside the running daemon.
+CHECKED_AT_ONCE_BYTES: Final = 64 * 1024 * 1024
 
 TICKS_PER_S_MAX: Final = 4.0  # Publishing costs milliseconds; clients poll every 15 s.
 TICK_S_MAX: Final = 5.0  # Windows must expire even when nothing happens.

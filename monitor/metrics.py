@@ -53,6 +53,7 @@ class SelfFigures:
     store_rows_total: int
     store_errors_total: int
     store_dropped_total: int
+    store_pruned_total: int
     store_bytes: int
     store_last_commit_at: float | None
 
@@ -183,6 +184,7 @@ SELF_COUNTERS: Final[tuple[tuple[str, str, str], ...]] = (
     ("imgmon_store_rows", "Rows committed by this process.", "store_rows_total"),
     ("imgmon_store_errors", "Failed commits, retried.", "store_errors_total"),
     ("imgmon_store_dropped_rows", "Rows lost to a full queue.", "store_dropped_total"),
+    ("imgmon_store_pruned_rows", "Rows removed because of their age.", "store_pruned_total"),
 )
 SNAPSHOT_GAUGES: Final[tuple[tuple[str, str], ...]] = (
     ("imgmon_snapshot_timestamp_seconds", "When the published snapshot was made."),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from monitor.config import Config
+from monitor.core.finding import Finding
 from monitor.core.quota import LEARNED_S
 from monitor.core.snapshot import Order
 from monitor.core.totals import LATENCY_BUCKETS_S
@@ -26,12 +29,21 @@ def restore(engine: Engine, reader: Reader, config: Config, now: float) -> None:
             order = reader.last_order(pool, profile)
             if order is not None:
                 orders[pool.id, profile.name] = order
+    since, logs = now - max(longest, LEARNED_S), History(reader).logs()
+    if reader.has_probes(target for target in config.specs if target not in logs):
+        # An older version wrote the file: every row is followed, once.
+        results: Iterator[Finding] = reader.replay(since, free_calls=FREE_CALLS_REPLAYED)
+    else:
+        in_full = [probe for log in logs.values() for probe in log.missing]
+        results = reader.evidence(
+            config.specs, since, free_calls=FREE_CALLS_REPLAYED, in_full=in_full
+        )
     engine.restore(
-        reader.replay(now - max(longest, LEARNED_S), free_calls=FREE_CALLS_REPLAYED),
+        results,
         Past(
             totals=reader.totals(LATENCY_BUCKETS_S),
             orders=orders,
-            kept=History(reader).logs(),
+            kept=logs,
             at=now,
         ),
         reader.gaps(now - longest),

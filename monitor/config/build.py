@@ -15,8 +15,9 @@ from monitor.config.file import Tables, decode, read_tables, read_toml, suggesti
 from monitor.config.maintenance import with_maintenance
 from monitor.config.model import Config
 from monitor.config.providers import Provider, Providers, WireFormats, spend_cap
+from monitor.config.retention import retention
 from monitor.config.schema import ObjectiveTable, PoolTable, TargetTable
-from monitor.config.timing import Timing
+from monitor.config.timing import Timing, mixed_pools
 from monitor.config.values import LOOPBACK, duration_text
 from monitor.core.spec import PROFILES, WINDOWS, Objective, Policy, PoolSpec, Profile, TargetSpec
 from monitor.errors import ConfigError, Problem
@@ -144,7 +145,7 @@ class _Builder:
         specs = with_maintenance(specs, self._tables.rest.maintenance, self._check_reference)
         self._providers.check_limits((p.spec for p in providers.values()), specs.values())
         pools = tuple(self._pool(f"pools[{i}]", t) for i, t in self._tables.pools.items())
-        self._warnings.extend(_mixed(pools, specs))
+        self._warnings.extend(mixed_pools(pools, specs))
         rest = self._tables.rest
         judging = rest.judging.model_dump()
         return Config(
@@ -161,6 +162,7 @@ class _Builder:
             listen=rest.server.listen,
             public_read=rest.server.public_read,
             store_path=Path(rest.store.path),
+            retention=retention(rest.store, windows, self._problems),
             log_format=rest.log.format,
             log_level=rest.log.level,
             vantage=rest.vantage,
@@ -382,18 +384,6 @@ class _Builder:
             profile=table.profile,
             profiles=tuple(profiles.values()),
         )
-
-
-def _mixed(pools: Iterable[PoolSpec], specs: Mapping[str, TargetSpec]) -> Iterable[str]:
-    """Yield a warning for each pool in which batch jobs compete with targets that answer at once."""
-    for pool in pools:
-        members = [specs[target_id] for target_id in pool.targets if target_id in specs]
-        if len({spec.is_batch for spec in members}) > 1:
-            jobs = ", ".join(spec.id for spec in members if spec.is_batch)
-            yield (
-                f"pool {pool.id}: {jobs} takes hours for a picture, the others seconds; the waiting "
-                "decides every order of both, so give batch targets a pool of their own"
-            )
 
 
 def _members(pool: str, targets: Iterable[TargetTable]) -> Iterable[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from monitor.core.plan import MONTH_DAYS, Cap, Plan, plan
+from monitor.core.retention import Retention
 from monitor.core.spec import Policy, PoolSpec, ProviderSpec, SpendCap, TargetSpec
 from monitor.secrets import Reference
 from probes.model import Target
@@ -23,6 +24,7 @@ class Config:
         spend_cap: On all probes together.
         listen: Host and port of the API.
         store_path: The SQLite file.
+        retention: How long its rows are kept.
         log_format: ``auto``, ``json`` or ``console``.
         reference_hosts: URLs of hosts that tell whether our own network is up.
         secrets: Every value that must not be shown, for redaction.
@@ -43,6 +45,7 @@ class Config:
     listen: tuple[str, int]
     public_read: bool
     store_path: Path
+    retention: Retention
     log_format: str
     log_level: str
     vantage: str

@@ -24,6 +24,7 @@ from monitor.config.fields import (
     Word,
     Zone,
 )
+from monitor.core.retention import Retention
 from monitor.core.spec import Policy
 from monitor.limits import (
     MAINTENANCE_MAX,
@@ -276,6 +277,14 @@ class StoreTable(Table):
 
     path: Word = Field(
         default="imgmon.db", description="SQLite file, relative to the working directory."
+    )
+    keep_probes: Duration | None = Field(
+        default=None,
+        description="How long canaries, gaps and orders are kept; default 400d, or what the longest "
+        "window needs.",
+    )
+    keep_free_calls: Duration = Field(
+        default=Retention().free_calls_s, description="How long free calls are kept."
     )
 
 

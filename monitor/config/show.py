@@ -32,7 +32,7 @@ def show(config: Config) -> str:
         f"# {config.source}; {cost_words(config)}",
         f"vantage = {toml(config.vantage)}",
         *_table("[server]", {"listen": listen, "public_read": config.public_read}),
-        *_table("[store]", {"path": str(config.store_path)}),
+        *_table("[store]", _store(config)),
         *_table("[log]", {"format": config.log_format, "level": config.log_level}),
         *_table("[windows]", {name: duration_value(s) for name, s in policy.windows.items()}),
         *_table("[judging]", judging),
@@ -53,6 +53,14 @@ def show(config: Config) -> str:
     for values in maintenance_values(config.specs):
         lines += _table("[[maintenance]]", values)
     return "\n".join(lines)
+
+
+def _store(config: Config) -> dict[str, Any]:
+    return {
+        "path": str(config.store_path),
+        "keep_probes": duration_value(config.retention.probes_s),
+        "keep_free_calls": duration_value(config.retention.free_calls_s),
+    }
 
 
 def _provider(config: Config, provider_id: str, target: Target | None) -> Iterator[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Final
 
 from monitor.config.schema import TargetTable
 from monitor.config.values import duration_text
+from monitor.core.spec import PoolSpec, TargetSpec
 from monitor.errors import Problem
 from monitor.limits import BATCH_JOBS_PER_TARGET_MAX, INTERVAL_S_MAX, INTERVAL_S_MIN
 
@@ -86,3 +88,15 @@ class Timing:
 
     def _origin(self, key: str, text: str) -> None:
         self.origins[f"targets.{self.table.id}.{key}"] = text
+
+
+def mixed_pools(pools: Iterable[PoolSpec], specs: Mapping[str, TargetSpec]) -> Iterable[str]:
+    """Yield a warning for each pool in which batch jobs compete with targets that answer at once."""
+    for pool in pools:
+        members = [specs[target_id] for target_id in pool.targets if target_id in specs]
+        if len({spec.is_batch for spec in members}) > 1:
+            jobs = ", ".join(spec.id for spec in members if spec.is_batch)
+            yield (
+                f"pool {pool.id}: {jobs} takes hours for a picture, the others seconds; the waiting "
+                "decides every order of both, so give batch targets a pool of their own"
+            )

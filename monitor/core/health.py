@@ -14,16 +14,18 @@ the next picture. A failure lifts no block: a 503 does not prove that our key wo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import floor
-from typing import Final
+from typing import Any, Final
 
 from monitor import limits
+from monitor.core.finding import Finding
 from monitor.core.maintenance import maintenance_end
 from monitor.core.snapshot import Health, State
 from monitor.core.spec import Policy, TargetSpec
+from monitor.core.values import changed
 from monitor.core.words import utc
-from probes.model import Effect, ErrorClass, Outcome, ProbeKind, ProbeReason, ProbeResult
+from probes.model import Effect, ErrorClass, Outcome, ProbeKind, ProbeReason
 
 # Doublings of a delay after which any back-off has come to its cap; keeps powers finite.
 _DOUBLINGS_MAX: Final = 40
@@ -79,7 +81,7 @@ class HealthState:
         return self.state if self.block is None else State.UNUSABLE
 
 
-def fold(state: HealthState, result: ProbeResult, policy: Policy) -> HealthState:
+def fold(state: HealthState, result: Finding, policy: Policy) -> HealthState:
     """
     Return what is known after *result*, scheduled or not.
 
@@ -90,17 +92,21 @@ def fold(state: HealthState, result: ProbeResult, policy: Policy) -> HealthState
         return state
     if result.outcome is Outcome.VOID:
         is_block = result.error is ErrorClass.POLICY_BLOCKED
-        return replace(state, policy_blocks=state.policy_blocks + 1) if is_block else state
+        return changed(state, policy_blocks=state.policy_blocks + 1) if is_block else state
     at = result.started_at
-    last_at = at if state.last_at is None else max(at, state.last_at)
-    state = replace(state, last_at=last_at, block=live_block(state.block, at))
-    if result.reason is ProbeReason.SCHEDULED:
-        state = replace(state, slot_s=result.slot_s)
+    block = live_block(state.block, at)
+    # One copy a result: a restart folds a month of them.
+    changes: dict[str, Any] = {
+        "last_at": at if state.last_at is None else max(at, state.last_at),
+        "slot_s": result.slot_s if result.reason is ProbeReason.SCHEDULED else state.slot_s,
+    }
     if result.outcome is Outcome.UNUSABLE:
-        return replace(state, block=_blocked(state.block, result))
+        return changed(state, **changes, block=_blocked(block, result))
     if result.outcome is Outcome.BAD:
-        return _settled(_failed(state, result, policy), at, policy)
-    return _settled(_succeeded(state, policy), at, policy)
+        changes |= _failed(state, result, policy) | {"block": block}
+    else:
+        changes |= _succeeded(state, policy)
+    return _settled(changed(state, **changes), at, policy)
 
 
 def slots_between(state: HealthState, spec: TargetSpec, policy: Policy) -> int:
@@ -191,7 +197,7 @@ def live_block(block: Block | None, at: float) -> Block | None:
     return None
 
 
-def _blocked(before: Block | None, result: ProbeResult) -> Block:
+def _blocked(before: Block | None, result: Finding) -> Block:
     """Return the block in force after an unusable *result*: waits only ever extend."""
     assert result.error is not None
     since = before.since if before and before.error is result.error else result.started_at
@@ -209,7 +215,7 @@ def _blocked(before: Block | None, result: ProbeResult) -> Block:
     return block
 
 
-def _wait_until(result: ProbeResult) -> float | None:
+def _wait_until(result: Finding) -> float | None:
     """Return when a wait ends, believing bounded retry times; None until a person mends it."""
     assert result.error is not None
     if result.error.row.effect is not Effect.WAIT:
@@ -224,7 +230,8 @@ def _wait_until(result: ProbeResult) -> float | None:
     return min(wanted, answered_at + longest)
 
 
-def _failed(state: HealthState, result: ProbeResult, policy: Policy) -> HealthState:
+def _failed(state: HealthState, result: Finding, policy: Policy) -> dict[str, Any]:
+    """Return what a bad *result* changes."""
     retry_at = result.retry_at
     if retry_at is not None:  # An overloaded provider may not silence its own probes for a day.
         answered_at = result.started_at + result.duration_s
@@ -233,34 +240,33 @@ def _failed(state: HealthState, result: ProbeResult, policy: Policy) -> HealthSt
     down_since = state.down_since
     if down_since is None and state.bad_run + 1 >= policy.down_after:
         down_since = bad_since
-    return replace(
-        state,
-        good_run=0,
-        bad_run=state.bad_run + 1,
-        bad_since=bad_since,
-        down_since=down_since,
-        recent=(*state.recent, False)[-policy.degraded_of :],
-        error=result.error,
-        retry_at=retry_at,
-    )
+    return {
+        "good_run": 0,
+        "bad_run": state.bad_run + 1,
+        "bad_since": bad_since,
+        "down_since": down_since,
+        "recent": (*state.recent, False)[-policy.degraded_of :],
+        "error": result.error,
+        "retry_at": retry_at,
+    }
 
 
-def _succeeded(state: HealthState, policy: Policy) -> HealthState:
+def _succeeded(state: HealthState, policy: Policy) -> dict[str, Any]:
+    """Return what a good result changes."""
     good_run = state.good_run + 1
     recent = (*state.recent, True)[-policy.degraded_of :]
     down_since = state.down_since
     if down_since is not None and good_run >= policy.up_after:
         down_since, recent = None, recent[-good_run:]
-    return replace(
-        state,
-        good_run=good_run,
-        bad_run=0,
-        down_since=down_since,
-        recent=recent,
-        retry_at=None,
-        block=None,
-        policy_blocks=0,
-    )
+    return {
+        "good_run": good_run,
+        "bad_run": 0,
+        "down_since": down_since,
+        "recent": recent,
+        "retry_at": None,
+        "block": None,
+        "policy_blocks": 0,
+    }
 
 
 def _settled(state: HealthState, at: float, policy: Policy) -> HealthState:
@@ -277,7 +283,7 @@ def _settled(state: HealthState, at: float, policy: Policy) -> HealthState:
         shown = State.DEGRADED
     else:
         shown = State.HEALTHY
-    return replace(state, state=shown, since=state.since if shown is state.state else since)
+    return state if shown is state.state else changed(state, state=shown, since=since)
 
 
 def _describe(state: HealthState, now: float, policy: Policy) -> str:

@@ -7,13 +7,15 @@ green through an outage of the models and must not enter availability, state or 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from monitor import limits
+from monitor.core.finding import Finding
 from monitor.core.snapshot import LifeSign, Liveness
 from monitor.core.spec import Policy
+from monitor.core.values import changed
 from monitor.core.words import utc
-from probes.model import ErrorClass, Outcome, ProbeKind, ProbeResult
+from probes.model import ErrorClass, Outcome, ProbeKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,23 +41,23 @@ class FreeCalls:
     proven_at: float | None = None
 
 
-def heard(calls: FreeCalls, result: ProbeResult) -> FreeCalls:
+def heard(calls: FreeCalls, result: Finding) -> FreeCalls:
     """Return what is known after *result* of any kind; void ones say nothing."""
     if result.outcome is Outcome.VOID:
         return calls
     at, ended = result.started_at, result.started_at + result.duration_s
     is_good = result.outcome is Outcome.GOOD
     if is_good:
-        calls = replace(calls, proven_at=ended)
+        calls = changed(calls, proven_at=ended)
     if result.kind is not ProbeKind.LIVENESS:
         return calls
     retry_at = result.retry_at
     if retry_at is not None:
         retry_at = min(retry_at, ended + limits.RATE_LIMIT_WAIT_S_MAX)
-    calls = replace(calls, at=at, error=result.error, detail=result.detail, retry_at=retry_at)
+    calls = changed(calls, at=at, error=result.error, detail=result.detail, retry_at=retry_at)
     if not is_good:
         return calls
-    return replace(
+    return changed(
         calls, answered_at=at, shutdown_on=result.shutdown_on, balance_usd=result.balance_usd
     )
 

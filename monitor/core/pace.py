@@ -6,10 +6,12 @@ None of it is a verdict: free calls and attempts that said nothing change no sta
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from monitor.core.finding import Finding
 from monitor.core.health import HealthState
-from probes.model import Effect, Outcome, ProbeKind, ProbeReason, ProbeResult
+from monitor.core.values import changed
+from probes.model import Effect, Outcome, ProbeKind, ProbeReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,21 +42,28 @@ class Pace:
     proof_at: float | None = None
 
 
-def follow(pace: Pace, result: ProbeResult, state: HealthState) -> Pace:
+def follow(pace: Pace, result: Finding, state: HealthState) -> Pace:
     """Return *pace* after *result*; *state* is the target's evidence with it."""
     if result.kind is ProbeKind.LIVENESS:
         return _told_for_free(pace, result, state)
-    pace = attempted(pace, result.started_at, result.started_at + result.duration_s)
+    start, end = result.started_at, result.started_at + result.duration_s
+    slot_at = pace.last_slot_at
     if result.reason is ProbeReason.SCHEDULED:
-        pace = replace(pace, last_slot_at=_later(pace.last_slot_at, result.started_at))
+        slot_at = _later(slot_at, start)
     if result.outcome is Outcome.VOID:
-        return pace
-    return replace(pace, mute_run=0, is_echoed=False, balance_usd=None, proof_at=None)
+        return changed(attempted(pace, start, end), last_slot_at=slot_at)
+    return Pace(
+        last_start=_later(pace.last_start, start),
+        last_end=_later(pace.last_end, end),
+        last_slot_at=slot_at,
+        free_answered_at=pace.free_answered_at,
+        free_failed_at=pace.free_failed_at,
+    )
 
 
 def attempted(pace: Pace, start: float, end: float) -> Pace:
     """Return *pace* after a generation of which nothing is known but its time."""
-    return replace(
+    return changed(
         pace,
         last_start=_later(pace.last_start, start),
         last_end=_later(pace.last_end, end),
@@ -62,25 +71,25 @@ def attempted(pace: Pace, start: float, end: float) -> Pace:
     )
 
 
-def _told_for_free(pace: Pace, result: ProbeResult, state: HealthState) -> Pace:
+def _told_for_free(pace: Pace, result: Finding, state: HealthState) -> Pace:
     """Return *pace* after a free call: whether they fail, and what it says of a refusal."""
     at, is_refused = result.started_at, state.block is not None and state.block.retry_at is None
     if result.outcome is Outcome.VOID or (result.error and result.error.effect is Effect.WAIT):
         return pace  # That free calls are too many says nothing of pictures, nor of the key.
     if result.outcome is not Outcome.GOOD:
-        return replace(
+        return changed(
             pace,
             free_failed_at=at if pace.free_failed_at is None else pace.free_failed_at,
             is_echoed=pace.is_echoed or (is_refused and result.outcome is Outcome.UNUSABLE),
         )
-    pace = replace(pace, free_answered_at=at, free_failed_at=None)
+    pace = changed(pace, free_answered_at=at, free_failed_at=None)
     if not is_refused:
         return pace
     left, least = result.balance_usd, pace.balance_usd
     if pace.is_echoed or (left is not None and least is not None and left > least):
-        return replace(pace, is_echoed=False, balance_usd=left, proof_at=at + result.duration_s)
+        return changed(pace, is_echoed=False, balance_usd=left, proof_at=at + result.duration_s)
     if left is not None:
-        pace = replace(pace, balance_usd=left if least is None else min(left, least))
+        pace = changed(pace, balance_usd=left if least is None else min(left, least))
     return pace
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import Self
 
 from monitor.core.incidents import Incident
 from monitor.core.network import OurNetwork
@@ -12,7 +13,7 @@ from monitor.core.quota import QuotaFigures
 from monitor.core.spec import PoolSpec, Profile, TargetSpec
 from monitor.core.spend import Spending
 from monitor.core.verdict import ClaimVerdict, ErrorBudget
-from probes.model import ErrorClass, ImageFacts, Outcome, Phase
+from probes.model import ErrorClass, ImageFacts, Outcome, Phase, ProbeResult
 
 
 class State(StrEnum):
@@ -202,6 +203,24 @@ class LastProbe:
     cost_usd: float
     image: ImageFacts | None
     model_version: str | None
+
+    @classmethod
+    def of(cls, result: ProbeResult) -> Self:
+        """Return what is shown of *result*."""
+        return cls(
+            probe_id=result.probe_id,
+            started_at=result.started_at,
+            duration_s=result.duration_s,
+            latency_s=result.latency_s,
+            outcome=result.outcome,
+            error=result.error,
+            detail=result.detail,
+            http_status=result.http_status,
+            phases=result.phases,
+            cost_usd=result.cost_usd,
+            image=result.image,
+            model_version=result.model_version,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,17 +56,19 @@ class Sample:
     latency_s: float | None
     duration_s: float
     slot_s: float
-    reach: int = field(init=False, repr=False, compare=False)  # The same in microseconds.
 
     def __post_init__(self) -> None:
         assert (self.latency_s is None) == (self.outcome is not Outcome.GOOD)
-        # Once: every window asks for it several times, and a report has a hundred thousand samples.
-        object.__setattr__(self, "reach", _micros(self.slot_s))
 
     @property
     def weight(self) -> int:
         """Whole microseconds that it stands for; never none, or its outcome would not count."""
-        return max(1, self.reach)
+        return weight_of(_micros(self.slot_s))
+
+
+def weight_of(slot: int) -> int:
+    """Return the weight of a sample that stands for *slot* microseconds."""
+    return max(1, slot)
 
 
 @dataclass(slots=True)
@@ -117,7 +119,9 @@ class History:
         self._threshold_s = threshold_s
         self._maintenance = maintenance
         self._samples: list[Sample] = []
-        self._at: list[int] = []  # Same order as the samples, in microseconds.
+        # Times and slots of the samples in the same order, in whole microseconds.
+        self._at: list[int] = []
+        self._slots: list[int] = []
         self._windows = [_Window(name, span_s) for name, span_s in windows.items()]
         self.longest_s = max(windows.values())
         keep_s = _KEEP_WINDOWS * self.longest_s
@@ -138,14 +142,18 @@ class History:
             return
         at = _micros(sample.at)
         index = bisect_right(self._at, at)
-        for window in self._windows:
-            if index < window.lo:
-                window.lo += 1
-                window.hi += 1
-            while window.hi > index >= window.lo:  # Re-enters, with its new neighbour, by itself.
-                self._pop_newest(window)
+        if index < len(self._samples):
+            for window in self._windows:
+                if index < window.lo:
+                    window.lo += 1
+                    window.hi += 1
+                while (
+                    window.hi > index >= window.lo
+                ):  # Re-enters, with its new neighbour, by itself.
+                    self._pop_newest(window)
         self._samples.insert(index, sample)
         self._at.insert(index, at)
+        self._slots.insert(index, _micros(sample.slot_s))
         if len(self._samples) > limits.SAMPLES_PER_TARGET_MAX:
             for window in self._windows:
                 if window.lo == 0 < window.hi:
@@ -187,6 +195,7 @@ class History:
     def _drop(self, count: int) -> None:
         del self._samples[:count]
         del self._at[:count]
+        del self._slots[:count]
         for window in self._windows:
             window.lo = max(0, window.lo - count)
             window.hi = max(0, window.hi - count)
@@ -231,8 +240,8 @@ class History:
     def _pair(self, older: int) -> int:
         """Twice the time that sample *older* and the next one cover between them."""
         left, right = self._at[older], self._at[older + 1]
-        after = min(2 * self._samples[older].reach, right - left)
-        before = min(2 * self._samples[older + 1].reach, right - left)
+        after = min(2 * self._slots[older], right - left)
+        before = min(2 * self._slots[older + 1], right - left)
         if not self._maintenance:
             return after + before
         dead = self._dead(2 * left, 2 * left + after) + self._dead(2 * right - before, 2 * right)
@@ -246,9 +255,9 @@ class History:
 
     def _count(self, window: _Window, index: int, sign: int) -> None:
         sample = self._samples[index]
+        weight = weight_of(self._slots[index])
         window.figures = None
         window.counts[sample.outcome] += sign
-        weight = sample.weight
         window.weights[sample.outcome] += sign * weight
         window.squares[sample.outcome] += sign * weight * weight
         if sample.latency_s is not None:
@@ -277,8 +286,8 @@ class History:
         if window.lo == window.hi or dead >= span:
             return 0.0, dead / 1e6
         first, last = window.lo, window.hi - 1
-        before = min(self._samples[first].reach, self._at[first] - (end - span))
-        after = min(self._samples[last].reach, end - self._at[last])
+        before = min(self._slots[first], self._at[first] - (end - span))
+        after = min(self._slots[last], end - self._at[last])
         at_edges = self._dead(2 * (self._at[first] - before), 2 * self._at[first])
         at_edges += self._dead(2 * self._at[last], 2 * (self._at[last] + after))
         covered = before + after + (window.pairs - at_edges) / 2

@@ -17,6 +17,7 @@ from sqlmodel import col
 from monitor.core.batch import Job, Stage
 from monitor.core.spend import Claim, Decision
 from monitor.store.ledger import reserve, settle
+from monitor.store.rollups import rolled_up
 from monitor.store.tables import BatchJobRow, ProbeRow, probe_values
 from probes.batch import BatchState
 from probes.model import Phase, ProbeResult
@@ -56,7 +57,8 @@ def end(connection: Connection, job: Job, result: ProbeResult, vantage: str) -> 
     if connection.execute(over).rowcount == 0:
         return False
     values = probe_values(result, job.provider, vantage)
-    connection.execute(insert(ProbeRow), [values])
+    with rolled_up(connection):
+        connection.execute(insert(ProbeRow), [values])
     settle(connection, [values])
     save(connection, job)
     return True

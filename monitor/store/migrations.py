@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, insert
 from sqlmodel import SQLModel
 
 from monitor.errors import StoreError
-from monitor.store import journal, tables
+from monitor.store import journal, rollups, tables
 from monitor.version import __version__
 
 
@@ -56,6 +56,19 @@ def _add_months(connection: Connection) -> None:
     _create_tables(connection, "months")
 
 
+def _add_rollups(connection: Connection) -> None:
+    _create_tables(connection, "rollups", "gap_rollups")
+    rollups.fill(connection)
+
+
+def _index_by_kind(connection: Connection) -> None:
+    # Rows of one kind are read and pruned by time; a time alone leads through all kinds.
+    connection.exec_driver_sql("DROP INDEX IF EXISTS ix_probes_started_at")
+    for table in ("probes", "gaps", "order_changes"):
+        for index in SQLModel.metadata.tables[table].indexes:
+            index.create(connection, checkfirst=True)
+
+
 def _add_columns(connection: Connection, table: str, *names: str) -> None:
     """Add columns that may be null, unless the table was made with them."""
     there = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table})")}
@@ -79,6 +92,8 @@ STEPS: Final[tuple[Callable[[Connection], None], ...]] = (
     _add_batch_jobs,
     _add_journal,
     _add_months,
+    _add_rollups,
+    _index_by_kind,
 )
 
 

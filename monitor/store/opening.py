@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 
 from monitor.errors import StoreError
 from monitor.limits import BUSY_TIMEOUT_MS
+from monitor.store.rollups import teach
 
 
 def open_for_writing(path: Path, pragmas: Sequence[str]) -> Engine:
@@ -32,6 +34,7 @@ def open_for_writing(path: Path, pragmas: Sequence[str]) -> Engine:
     def prepare(connection: Any, _record: object) -> None:
         for statement in ("PRAGMA synchronous=NORMAL", *pragmas):
             connection.execute(statement)
+        teach(connection)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -42,13 +45,17 @@ def open_for_writing(path: Path, pragmas: Sequence[str]) -> Engine:
     return engine
 
 
-def check(connection: Connection, path: Path) -> None:
-    """Raise StoreError unless the file is whole and can have a write-ahead log."""
+def check(connection: Connection, path: Path, *, is_whole: bool) -> None:
+    """
+    Raise StoreError unless the file can have a write-ahead log and, where asked, *is_whole*.
+
+    The second reads all of it: 4 s for a gigabyte.
+    """
     raw = connection.connection.driver_connection
     assert raw is not None
     # On the driver's connection: none of these may run inside a transaction.
     try:
-        (sound,) = raw.execute("PRAGMA quick_check(1)").fetchone()
+        (sound,) = raw.execute("PRAGMA quick_check(1)").fetchone() if is_whole else ("ok",)
         (mode,) = raw.execute("PRAGMA journal_mode=WAL").fetchone()
     except sqlite3.DatabaseError as error:
         raise StoreError(f"cannot use {path}: {error}") from error
@@ -60,3 +67,14 @@ def check(connection: Connection, path: Path) -> None:
         raise StoreError(
             f"{path} cannot have a write-ahead log (journal mode {mode!r}); put it on a local disk"
         )
+
+
+def checkpoint(path: Path) -> None:
+    """
+    Move what the log of the file at *path* holds into the file, as far as nobody reads it.
+
+    On a connection of its own, so that no commit of the writer waits for the disk meanwhile. What
+    cannot be moved now, or not at all, the writer's next long commit moves.
+    """
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=0.0)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")

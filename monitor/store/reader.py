@@ -7,7 +7,7 @@ Every call opens the file read-only for itself, so a reader never holds up the w
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
@@ -19,13 +19,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, select
 
 from monitor.core.batch import Job, Stage
+from monitor.core.finding import Finding
 from monitor.core.gaps import Gap
 from monitor.core.quota import DAY_S_MAX
-from monitor.core.snapshot import GapReason, Order, ProbeCount, Totals
+from monitor.core.snapshot import GapReason, Order, Totals
 from monitor.core.spec import PoolSpec, Profile
 from monitor.core.spend import Booked, Period, period_start
 from monitor.errors import StoreError
 from monitor.limits import BUSY_TIMEOUT_MS
+from monitor.store import evidence, rollups
 from monitor.store.batches import job_of
 from monitor.store.tables import (
     BatchJobRow,
@@ -37,11 +39,12 @@ from monitor.store.tables import (
     order_of,
     probe_result,
 )
-from probes.model import ErrorClass, LimitPeriod, Outcome, ProbeKind, ProbeResult
+from probes.model import LimitPeriod, ProbeKind, ProbeResult
 
 _ROWS_AT_ONCE: Final = 1_000
 _PAGE_MAX: Final = 1_000
 T = TypeVar("T")
+_STEPS_AT_ONCE: Final = 10_000  # Of SQLite's machine, a millisecond or so.
 _IS_NO_CALL: Final = col(ProbeRow.kind) != ProbeKind.LIVENESS.value
 
 
@@ -79,7 +82,9 @@ class Reader:
             since: Wall time, seconds since the epoch.
             free_calls: Only so many of each target, the newest; None for all.
         """
-        query = select(ProbeRow).where(col(ProbeRow.started_at) >= since)
+        # By kind: each is a range of the index by time.
+        kinds = col(ProbeRow.kind).in_([kind.value for kind in ProbeKind])
+        query = select(ProbeRow).where(kinds, col(ProbeRow.started_at) >= since)
         if free_calls is not None:
             query = query.where(or_(_IS_NO_CALL, col(ProbeRow.id).in_(_newest_calls(free_calls))))
         with self.session() as session:
@@ -93,6 +98,29 @@ class Reader:
         """Return the wall time of the newest probe, by its start; None without any."""
         with self.session() as session:
             return session.exec(select(func.max(ProbeRow.started_at))).one()
+
+    def has_probes(self, targets: Iterable[str]) -> bool:
+        """Return whether there is a probe of any of *targets*."""
+        query = select(ProbeRow.id).where(col(ProbeRow.target_id).in_(list(targets))).limit(1)
+        with self.session() as session:
+            return session.exec(query).first() is not None
+
+    def evidence(
+        self,
+        targets: Iterable[str],
+        since: float,
+        *,
+        free_calls: int,
+        in_full: Collection[str] = (),
+    ) -> Iterator[Finding]:
+        """
+        Return what the engine folds at a restart: as :meth:`replay`, but only what it looks at.
+
+        The newest generation of each target, and the probes whose ids are *in_full*, are whole
+        results.
+        """
+        with self.session() as session:
+            yield from evidence.evidence(session, targets, since, free_calls, in_full)
 
     def gaps(self, since: float) -> Iterator[Gap]:
         """Return the gaps at or after *since*, oldest first."""
@@ -162,22 +190,14 @@ class Reader:
 
     def totals(self, bounds: Sequence[float]) -> Totals:
         """
-        Return the cumulative counts over all rows.
+        Return the cumulative counts since the first probe, pruned rows included.
 
         Args:
-            bounds: Upper bounds of the latency buckets in seconds, ascending, at least one; one
-                more bucket holds what is above them all.
+            bounds: Upper bounds of the latency buckets in seconds, ascending, at least one, all of
+                them bounds of :mod:`monitor.core.sketch`; one more bucket holds what is above.
         """
         with self.session() as session:
-            counts, sums = _latencies(session, bounds)
-            return Totals(
-                probes=_probe_counts(session),
-                spend_usd=_spend(session),
-                latency_counts=counts,
-                latency_sum_s=sums,
-                gaps=_gap_counts(session),
-                order_changes=_order_changes(session),
-            )
+            return rollups.totals(session, bounds)
 
     def results(
         self,
@@ -206,16 +226,10 @@ class Reader:
             page = tuple(probe_result(row) for row in rows[:limit])
             return page, rows[limit - 1].id if len(rows) > limit else None
 
-    def recent_hashes(self, target_id: str, count: int) -> tuple[str, ...]:
-        """Return the SHA-256 of a target's newest *count* pictures, oldest first."""
-        query = (
-            select(ProbeRow.image_sha256)
-            .where(ProbeRow.target_id == target_id, col(ProbeRow.image_sha256).is_not(None))
-            .order_by(col(ProbeRow.id).desc())
-            .limit(count)
-        )
+    def recent_hashes(self, targets: Iterable[str], count: int) -> dict[str, tuple[str, ...]]:
+        """Return the SHA-256 of the newest *count* pictures of each target, oldest first."""
         with self.session() as session:
-            return tuple(sha256 for sha256 in session.exec(query) if sha256)[::-1]
+            return evidence.recent_hashes(session, targets, count)
 
     def last_order(self, pool: PoolSpec, profile: Profile) -> Order | None:
         """Return the newest stored order of *pool* under *profile*; None before the first."""
@@ -234,6 +248,22 @@ class Reader:
         with self.session() as session:
             return work(session)
 
+    def damage(self, is_stopping: Callable[[], bool]) -> str | None:
+        """
+        Read the whole file and return what is damaged in it; None when nothing is.
+
+        Also None as soon as *is_stopping*: it may take seconds.
+        """
+        with self.session() as session:
+            raw = session.connection().connection.driver_connection
+            assert raw is not None
+            raw.set_progress_handler(is_stopping, _STEPS_AT_ONCE)
+            try:
+                (found,) = raw.execute("PRAGMA quick_check(1)").fetchone()
+            except sqlite3.DatabaseError as error:
+                return None if is_stopping() else str(error)
+            return None if found == "ok" else str(found)
+
     def size_bytes(self) -> int:
         """Return the length of the file and its write-ahead log; 0 when there is none."""
         paths = (self._path, self._path.with_name(self._path.name + "-wal"))
@@ -245,7 +275,7 @@ class Reader:
         try:
             with Session(self._engine) as session:
                 yield session
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, sqlite3.Error) as error:
             cause = str(getattr(error, "orig", None) or error)
             if cause.startswith("no such"):  # A table or column that a later version added.
                 cause += "; an older imgmon wrote it, `imgmon run` upgrades it when it starts"
@@ -259,59 +289,3 @@ def _newest_calls(count: int) -> Select[tuple[int | None]]:
     )
     calls = sql_select(col(ProbeRow.id), newest_first.label("n")).where(~_IS_NO_CALL).subquery()
     return sql_select(calls.c.id).where(calls.c.n <= count)
-
-
-def _probe_counts(session: Session) -> dict[ProbeCount, int]:
-    key = (col(ProbeRow.target_id), col(ProbeRow.kind), col(ProbeRow.error))
-    counts = {}
-    for target, kind, error, count in session.exec(select(*key, func.count()).group_by(*key)):
-        outcome = ErrorClass(error).outcome if error else Outcome.GOOD
-        counted = ProbeCount(target=target, kind=kind, outcome=outcome.value, error=error or "")
-        counts[counted] = count
-    return counts
-
-
-def _spend(session: Session) -> dict[str, float]:
-    # Whole micro-dollars, as the engine adds them: the sum must not depend on the order of rows.
-    micros = func.sum(func.round(ProbeRow.cost_usd * 1_000_000))
-    query = select(ProbeRow.target_id, micros).group_by(ProbeRow.target_id)
-    return {target: float(total) / 1e6 for target, total in session.exec(query)}
-
-
-def _latencies(
-    session: Session, bounds: Sequence[float]
-) -> tuple[dict[str, tuple[int, ...]], dict[str, float]]:
-    """Return, by target, good generations per bucket and the sum of their latencies."""
-    latency = col(ProbeRow.latency_s)
-    bucket = case(
-        *((latency <= bound, index) for index, bound in enumerate(bounds)), else_=len(bounds)
-    )
-    total_micros = func.sum(func.round(latency * 1_000_000))
-    query = (
-        select(ProbeRow.target_id, bucket, func.count(), total_micros)
-        # A free call is no picture.
-        .where(latency.is_not(None), _IS_NO_CALL)
-        .group_by(ProbeRow.target_id, bucket)
-    )
-    counts: dict[str, list[int]] = {}
-    sums: dict[str, float] = {}
-    for target, index, count, micros in session.exec(query):
-        counts.setdefault(target, [0] * (len(bounds) + 1))[index] = count
-        sums[target] = sums.get(target, 0.0) + micros
-    seconds = {target: total / 1e6 for target, total in sums.items()}
-    return {target: tuple(buckets) for target, buckets in counts.items()}, seconds
-
-
-def _gap_counts(session: Session) -> dict[tuple[str, GapReason], int]:
-    query = select(GapRow.target_id, GapRow.reason, func.count()).group_by(
-        GapRow.target_id, GapRow.reason
-    )
-    return {(target, GapReason(reason)): count for target, reason, count in session.exec(query)}
-
-
-def _order_changes(session: Session) -> dict[tuple[str, str], int]:
-    """Return changes by pool and profile; the first order ever is no change of one."""
-    query = select(OrderChangeRow.pool, OrderChangeRow.profile, func.count()).group_by(
-        OrderChangeRow.pool, OrderChangeRow.profile
-    )
-    return {(pool, profile): count - 1 for pool, profile, count in session.exec(query)}

@@ -25,14 +25,19 @@ class ProbeRow(SQLModel, table=True):
     """One probe, flat. *id* grows in the order in which probes finished."""
 
     __tablename__ = "probes"
-    __table_args__ = (Index("probes_by_target", "target_id", "started_at"),)
+    # By time for replay and pruning; by kind, and within it by id, for pages and the newest rows.
+    __table_args__ = (
+        Index("probes_by_target", "target_id", "started_at"),
+        Index("probes_by_time", "kind", "started_at"),
+        Index("probes_by_kind", "target_id", "kind"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     probe_id: str
     vantage: str
     target_id: str
     provider: str
-    started_at: float = Field(index=True)
+    started_at: float
     duration_s: float
     latency_s: float | None
     outcome: str  # Follows from error; kept for queries.
@@ -70,7 +75,7 @@ class GapRow(SQLModel, table=True):
     """One schedule slot in which no probe ran."""
 
     __tablename__ = "gaps"
-    __table_args__ = (Index("gaps_by_target", "target_id", "at"),)
+    __table_args__ = (Index("gaps_by_target", "target_id", "at"), Index("gaps_by_time", "at"))
 
     id: int | None = Field(default=None, primary_key=True)
     target_id: str
@@ -79,11 +84,58 @@ class GapRow(SQLModel, table=True):
     slot_s: float
 
 
+class RollupRow(SQLModel, table=True):
+    """
+    What the probes of one key came to in one span; :mod:`monitor.store.rollups` makes these rows.
+
+    Attributes:
+        span_s, at: Length and start of the span in seconds: a UTC day, a minute of reports; 0 and 0
+            for all time.
+        is_sample: Whether they filled slots of the schedule; only these enter availability.
+        error: Class; empty for good ones.
+        slots_us, slots_square: Microseconds they stand for, and the sum of squares in s².
+        sketch: Of their latencies; None where none was good.
+    """
+
+    __tablename__ = "rollups"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    target_id: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    source: str = Field(primary_key=True)
+    span_s: int = Field(primary_key=True)
+    at: int = Field(primary_key=True)
+    is_sample: bool = Field(primary_key=True)
+    error: str = Field(primary_key=True)
+    n: int
+    slots_us: int
+    slots_square: float
+    latency_us: int
+    cost_micros: int
+    sketch: bytes | None
+
+
+class GapRollupRow(SQLModel, table=True):
+    """The slots of one target and UTC day (from *at* on) in which no probe ran, by reason."""
+
+    __tablename__ = "gap_rollups"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    target_id: str = Field(primary_key=True)
+    reason: str = Field(primary_key=True)
+    at: int = Field(primary_key=True)
+    n: int
+    slots_us: int
+
+
 class OrderChangeRow(SQLModel, table=True):
     """One decided order, so that versions and hysteresis survive a restart."""
 
     __tablename__ = "order_changes"
-    __table_args__ = (Index("order_changes_by_pool", "pool", "profile", "id"),)
+    __table_args__ = (
+        Index("order_changes_by_pool", "pool", "profile", "id"),
+        Index("order_changes_by_time", "changed_at"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     pool: str
@@ -259,8 +311,13 @@ def probe_result(row: ProbeRow) -> ProbeResult:
         reused=row.reused,
         shutdown_on=row.shutdown_on,
         balance_usd=row.balance_usd,
-        limits=_LIMITS.validate_json(row.limits) if row.limits else (),
+        limits=limits_of(row.limits),
     )
+
+
+def limits_of(stored: str | None) -> tuple[Limit, ...]:
+    """Return the request limits that a column holds."""
+    return _LIMITS.validate_json(stored) if stored else ()
 
 
 def _image(row: ProbeRow) -> ImageFacts | None:

@@ -30,7 +30,13 @@ from monitor.core.journal import Entry
 from monitor.core.snapshot import GapReason, Order
 from monitor.core.spend import Claim, Decision
 from monitor.errors import StoreError
-from monitor.limits import DRAIN_S, WRITE_BATCH_MAX, WRITE_BATCH_S, WRITE_QUEUE_MAX
+from monitor.limits import (
+    CHECKED_AT_ONCE_BYTES,
+    DRAIN_S,
+    WRITE_BATCH_MAX,
+    WRITE_BATCH_S,
+    WRITE_QUEUE_MAX,
+)
 from monitor.store.journal import (
     EventRow,
     Row,
@@ -42,6 +48,7 @@ from monitor.store.journal import (
 from monitor.store.ledger import reserve, settle
 from monitor.store.migrations import migrate, schema_version
 from monitor.store.opening import check, open_for_writing
+from monitor.store.rollups import rolled_up
 from monitor.store.tables import (
     GapRow,
     MetaRow,
@@ -96,6 +103,7 @@ class Writer:
         *,
         clock: Clock | None = None,
         queue_max: int = WRITE_QUEUE_MAX,
+        checked_at_once: int = CHECKED_AT_ONCE_BYTES,
         pragmas: Sequence[str] = (),
     ) -> None:
         """
@@ -105,11 +113,13 @@ class Writer:
             path: The SQLite file; made when absent.
             clock: Tells the time of commits; None for the machine's.
             queue_max: Rows that may wait.
+            checked_at_once: Bytes up to which the start reads the whole file for damage.
             pragmas: Further statements for each new connection.
         """
         self._path = path
         self._clock = clock or SystemClock()
         self._queue_max = queue_max
+        self._checked_at_once = checked_at_once
         self._pragmas = pragmas
         self._queue: deque[_Item] = deque()
         self._asked: list[_Asked] = []
@@ -143,7 +153,7 @@ class Writer:
                 # First: nothing is changed in a file that is not ours.
                 version = schema_version(connection, self._path)
             with engine.connect() as connection:
-                check(connection, self._path)
+                check(connection, self._path, is_whole=self.is_checked)
             migrate(engine, version)
             if facts:
                 rows = [{"key": key, "value": value} for key, value in facts.items()]
@@ -223,6 +233,11 @@ class Writer:
             self._changed.notify_all()
         # A commit that waits for a lock ends after the busy timeout.
         self._thread.join()
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether the start reads the file for damage; else :meth:`Reader.damage` is to be asked."""
+        return self._path.stat().st_size <= self._checked_at_once
 
     @property
     def stats(self) -> WriterStats:
@@ -319,8 +334,9 @@ class Writer:
         for table, values in chain.from_iterable(batch):
             rows.setdefault(table, []).append(values)
         with self._engine.begin() as connection:
-            for table, many in rows.items():
-                connection.execute(statement(table), many)
+            with rolled_up(connection):
+                for table, many in rows.items():
+                    connection.execute(statement(table), many)
             if probes := rows.get(ProbeRow):
                 settle(connection, probes)
         with self._changed:

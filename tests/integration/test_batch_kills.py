@@ -19,6 +19,7 @@ from probes.simulator.server import SimulatorServer
 from tests.support.daemon import running, until
 from tests.support.queuers import config_of
 from tests.support.queues import PRICE_USD, created, jobs, queue_plan
+from tests.support.stores import disagreeing
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,6 +58,7 @@ async def test_no_death_of_a_process_pays_twice_or_forgets_a_job(tmp_path):
         probes = raw.execute("SELECT probe_id, error, cost_usd FROM probes").fetchall()
         ledger = dict(raw.execute("SELECT probe_id, micros FROM reservations"))
     assert KILLS == killed
+    assert [] == disagreeing(store)
     # Never two jobs for one slot: no label was sent twice, and no slot has two labels.
     assert {1} == set(labels.values())
     assert labels.keys() <= {row[0] for row in slots}

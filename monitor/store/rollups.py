@@ -1,0 +1,248 @@
+"""
+Roll-ups: what rows came to, by target and UTC day, kept for good and made with the rows themselves.
+
+One statement defines them: it fills them when an old file is upgraded, adds each
+batch of new rows to them in the batch's own transaction, and is what ``imgmon db verify`` holds them
+against. So they cannot disagree with the rows they were made of, and stay when those are pruned.
+
+A key is one target, kind, source, error class and span, samples of the schedule apart from all other
+probes: only they may enter availability. Spans are UTC days, and all time. A canary comes a few times an hour, so a row for each
+minute would be a second copy of the probes; sources that report by the thousand have *span_s* 60.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isclose
+from operator import add
+from typing import Any, Final
+
+from sqlalchemy import Connection
+from sqlmodel import Session
+
+from monitor.core.sketch import Sketch
+from monitor.core.snapshot import GapReason, ProbeCount, Totals
+from probes.model import ErrorClass, Outcome, ProbeKind
+
+DAY_S: Final = 86_400
+EVER_S: Final = 0  # The span of what is summed since the first probe.
+SOURCE: Final = "canary"  # Probes of our own, free calls among them.
+
+
+@dataclass(frozen=True, slots=True)
+class _RollUp:
+    """
+    One table of roll-ups.
+
+    Attributes:
+        table, rows: Where the sums are, and the rows they are of.
+        sums: The columns of *table* as they follow from *rows*, the first *keys* of them its key.
+        adding: How the sums of further rows, ``excluded``, are added to those there are.
+    """
+
+    table: str
+    rows: str
+    keys: int
+    sums: str
+    adding: str
+
+    def of(self, where: str) -> str:
+        """Return the statement that sums the rows *where* that is so."""
+        by = ", ".join(str(key + 1) for key in range(self.keys))
+        return f"SELECT {self.sums} FROM {self.rows} WHERE {where} GROUP BY {by}"  # noqa: S608
+
+    def add(self, where: str) -> str:
+        """Return the statement that adds the rows *where* that is so."""
+        return f"INSERT INTO {self.table} {self.of(where)} ON CONFLICT DO UPDATE SET {self.adding}"
+
+    @property
+    def newest(self) -> str:
+        """The statement that asks for the id of the newest row, 0 for none."""
+        return f"SELECT coalesce(max(id), 0) FROM {self.rows}"  # noqa: S608
+
+
+# Sums are whole millionths, halves up, as the engine's, so that their order does not show; squares
+# would not fit into whole numbers.
+_SLOTS: Final = "sum(max(1, CAST(round(slot_s * 1e6) AS INTEGER)))"
+_ADDING: Final = (
+    "n = n + excluded.n, slots_us = slots_us + excluded.slots_us, "
+    "slots_square = slots_square + excluded.slots_square, "
+    "latency_us = latency_us + excluded.latency_us, "
+    "cost_micros = cost_micros + excluded.cost_micros, "
+    "sketch = merged_sketch(sketch, excluded.sketch)"
+)
+
+
+def _probes(span_s: int, at: str) -> _RollUp:
+    return _RollUp(
+        table="rollups",
+        rows="probes",
+        keys=7,
+        sums=f"target_id, kind, '{SOURCE}', {span_s}, {at}, "
+        "reason = 'scheduled' AND kind IN ('canary', 'batch'), coalesce(error, ''), "
+        f"count(*), {_SLOTS}, sum(slot_s * slot_s), "
+        "coalesce(sum(CAST(round(latency_s * 1e6) AS INTEGER)), 0), "
+        "sum(CAST(round(cost_usd * 1e6) AS INTEGER)), sketch(latency_s)",
+        adding=_ADDING,
+    )
+
+
+_DAYS: Final = _probes(DAY_S, f"CAST(started_at / {DAY_S} AS INTEGER) * {DAY_S}")
+# A start reads these, however many days, or minutes of reports, there are.
+_EVER: Final = _probes(EVER_S, "0")
+_GAPS: Final = _RollUp(
+    table="gap_rollups",
+    rows="gaps",
+    keys=3,
+    sums=f"target_id, reason, CAST(at / {DAY_S} AS INTEGER) * {DAY_S}, count(*), {_SLOTS}",
+    adding="n = n + excluded.n, slots_us = slots_us + excluded.slots_us",
+)
+_ALL: Final = (_DAYS, _EVER, _GAPS)
+
+
+class _SketchOf:
+    """The aggregate ``sketch(seconds)``: NULL when no value was given."""
+
+    def __init__(self) -> None:
+        self._seconds: list[float] = []
+
+    def step(self, seconds: float | None) -> None:
+        if seconds is not None:
+            self._seconds.append(seconds)
+
+    def finalize(self) -> bytes | None:
+        return Sketch(self._seconds).to_bytes() if self._seconds else None
+
+
+def _merged(one: bytes | None, other: bytes | None) -> bytes | None:
+    if one is None or other is None:
+        return one or other
+    whole = Sketch.from_bytes(one)
+    whole.merge_bytes(other)
+    return whole.to_bytes()
+
+
+def teach(connection: sqlite3.Connection) -> None:
+    """Give *connection* the functions that the statements of this module use."""
+    connection.create_function("merged_sketch", 2, _merged, deterministic=True)
+    connection.create_aggregate("sketch", 1, _SketchOf)  # type: ignore[arg-type] # None is no step.
+
+
+@contextmanager
+def rolled_up(connection: Connection) -> Iterator[None]:
+    """Add the probes and gaps that are inserted within to their roll-ups, when it ends well."""
+    newest = [connection.exec_driver_sql(of.newest).scalar_one() for of in _ALL]
+    yield
+    for of, newest_id in zip(_ALL, newest, strict=True):
+        connection.exec_driver_sql(of.add("id > ?"), (newest_id,))
+
+
+def fill(connection: Connection) -> None:
+    """Make the roll-ups of all rows there are: once, for a file that was written without them."""
+    for table in {of.table for of in _ALL}:
+        connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608 - a constant
+    for of in _ALL:
+        connection.exec_driver_sql(of.add("true"))
+
+
+def disagreements(
+    connection: Connection, kind: ProbeKind | None, since: float, until: float
+) -> Iterator[str]:
+    """
+    Yield where the roll-ups of a span say something else than the rows of it.
+
+    Args:
+        connection: One that was taught (:func:`teach`).
+        kind: Of the probes; None for gaps.
+        since: Start of a UTC day from which on no row was pruned.
+        until: Start of the day that is no longer looked at.
+    """
+    of, at = (_GAPS, "at") if kind is None else (_DAYS, "started_at")
+    where, kept, span = f"{at} >= ? AND {at} < ?", "at >= ? AND at < ?", (since, until)
+    arguments: tuple[object, ...] = span
+    if kind is not None:
+        where, arguments = f"kind = ? AND {where}", (kind.value, *span)
+        kept = f"kind = ? AND {kept} AND source = '{SOURCE}' AND span_s = {DAY_S}"
+    rows, sums = (
+        {tuple(row[: of.keys]): tuple(row[of.keys :]) for row in found}
+        for found in (
+            connection.exec_driver_sql(of.of(where), arguments),
+            connection.exec_driver_sql(f"SELECT * FROM {of.table} WHERE {kept}", arguments),  # noqa: S608
+        )
+    )
+    for key in sorted(rows.keys() | sums.keys()):
+        if not _is_same(rows.get(key), sums.get(key)):
+            yield f"{of.table} {key}: {of.rows} make {rows.get(key)}, it says {sums.get(key)}"
+
+
+def disagreements_ever(connection: Connection) -> Iterator[str]:
+    """Yield where the sums of all time are not those of the days."""
+    sums: dict[int, dict[tuple[object, ...], list[Any]]] = {DAY_S: {}, EVER_S: {}}
+    for row in connection.exec_driver_sql(
+        "SELECT span_s, target_id, kind, source, is_sample, error, n, slots_us, slots_square, "
+        "latency_us, cost_micros, sketch FROM rollups WHERE source = ? ORDER BY at",
+        (SOURCE,),
+    ):
+        *numbers, stored = row[6:]
+        kept = sums[row[0]].setdefault(tuple(row[1:6]), [0, 0, 0.0, 0, 0, Sketch()])
+        kept[:5] = map(add, kept, numbers)
+        if stored is not None:
+            kept[5].merge_bytes(stored)
+    days, ever = sums[DAY_S], sums[EVER_S]
+    for key in sorted(days.keys() | ever.keys()):
+        if not _is_same(days.get(key), ever.get(key)):
+            yield f"rollups of all time {key}: their days make another sum"
+
+
+def _is_same(one: Sequence[object] | None, other: Sequence[object] | None) -> bool:
+    if one is None or other is None:
+        return False
+    return all(
+        # Sums of floats depend on their order.
+        isclose(a, b) if isinstance(a, float) and isinstance(b, float) else a == b
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def totals(session: Session, bounds: Sequence[float]) -> Totals:
+    """Return the cumulative counts since the first probe; see :meth:`Reader.totals`."""
+    connection = session.connection()
+    probes: dict[ProbeCount, int] = {}
+    spend: dict[str, int] = {}
+    latency: dict[str, int] = {}
+    for target, kind, error, n, cost_micros, latency_us in connection.exec_driver_sql(
+        "SELECT target_id, kind, error, sum(n), sum(cost_micros), sum(latency_us) FROM rollups "
+        "WHERE source = ? AND span_s = ? GROUP BY target_id, kind, error",
+        (SOURCE, EVER_S),
+    ):
+        outcome = ErrorClass(error).outcome if error else Outcome.GOOD
+        probes[ProbeCount(target=target, kind=kind, outcome=outcome.value, error=error)] = n
+        spend[target] = spend.get(target, 0) + cost_micros
+        if kind != "liveness" and not error:  # A free call is no picture.
+            latency[target] = latency.get(target, 0) + latency_us
+    sketches: dict[str, Sketch] = {}
+    for target, stored in connection.exec_driver_sql(
+        "SELECT target_id, sketch FROM rollups "
+        "WHERE source = ? AND span_s = ? AND kind <> 'liveness' AND sketch IS NOT NULL",
+        (SOURCE, EVER_S),
+    ):
+        sketches.setdefault(target, Sketch()).merge_bytes(stored)
+    gaps = connection.exec_driver_sql(
+        "SELECT target_id, reason, sum(n) FROM gap_rollups GROUP BY target_id, reason"
+    )
+    # Versions count the changes of an order; the first order ever is no change of one.
+    changes = connection.exec_driver_sql(
+        "SELECT pool, profile, version - 1 FROM order_changes "
+        "WHERE id IN (SELECT max(id) FROM order_changes GROUP BY pool, profile)"
+    )
+    return Totals(
+        probes=probes,
+        spend_usd={target: micros / 1e6 for target, micros in spend.items()},
+        latency_counts={target: sketch.histogram(bounds) for target, sketch in sketches.items()},
+        latency_sum_s={target: micros / 1e6 for target, micros in latency.items()},
+        gaps={(target, GapReason(reason)): n for target, reason, n in gaps},
+        order_changes={(pool, profile): n for pool, profile, n in changes},
+    )
