@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from monitor.core.health import HealthState, fold, judge
+from monitor.core.health import HealthState, fold, fold_report, judge
 from monitor.core.liveness import FreeCalls, heard, is_due, show
 from monitor.core.pace import Pace, attempted, follow
 from monitor.core.quota import (
@@ -94,6 +94,8 @@ class Engine:
         pools: Sequence[PoolSpec],
         policy: Policy,
         providers: Mapping[str, ProviderSpec] | None = None,
+        *,
+        refresh_s: float = TICK_S_MAX,
     ) -> None:
         """
         Start without any evidence: every state is unknown.
@@ -103,10 +105,12 @@ class Engine:
             pools: In configured order.
             policy: How to judge.
             providers: By id, for their quotas; None where nothing is sent.
+            refresh_s: After so long a view is made anew although no sample touched it.
         """
         self._pools = tuple(pools)
         self._providers = providers or {}
         self._policy = policy
+        self._refresh_s = refresh_s
         self._tracked = {
             target_id: _Tracked(spec, History(_windows(spec, policy)))
             for target_id, spec in targets.items()
@@ -163,6 +167,13 @@ class Engine:
                 )
             )
         self._counters.probe(result)
+
+    def report(self, target_id: str, at: float, error: ErrorClass | None) -> None:
+        """Fold what a client's request of wall time *at* came to: *error*, None for a picture."""
+        tracked = self._tracked.get(target_id)
+        if tracked is not None:
+            tracked.is_dirty = True
+            tracked.state = fold_report(tracked.state, at, error, self._policy)
 
     def gap(self, target_id: str, reason: GapReason) -> None:
         """Count a slot in which no probe ran."""
@@ -236,7 +247,7 @@ class Engine:
     def tick(self, now: float) -> Snapshot:
         """Build the snapshot of *now*: views that changed or aged, then every order."""
         idle = sorted(
-            (t for t in self._tracked.values() if now - t.viewed_at >= TICK_S_MAX),
+            (t for t in self._tracked.values() if now - t.viewed_at >= self._refresh_s),
             key=lambda tracked: tracked.viewed_at,
         )
         due = [t for t in self._tracked.values() if t.is_dirty or t.view is None]

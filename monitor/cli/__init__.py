@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "errors": "errors",
     "openapi": "openapi",
     "plan": "plan",
+    "replay": "replay",
     "run": "run",
     "simulate": "simulate",
 }

@@ -93,8 +93,33 @@ def fold(state: HealthState, result: ProbeResult, policy: Policy) -> HealthState
     if result.outcome is Outcome.UNUSABLE:
         return replace(state, block=_blocked(state.block, result))
     if result.outcome is Outcome.BAD:
-        return _settled(_failed(state, result, policy), at, policy)
+        assert result.error is not None
+        answered_at = at + result.duration_s
+        retry_at = result.retry_at
+        if retry_at is not None:  # An overloaded provider may not silence its own probes for a day.
+            retry_at = min(retry_at, answered_at + limits.RATE_LIMIT_WAIT_S_MAX)
+        return _settled(_failed(state, at, result.error, retry_at, policy), at, policy)
     return _settled(_succeeded(state, policy), at, policy)
+
+
+def fold_report(
+    state: HealthState, at: float, error: ErrorClass | None, policy: Policy
+) -> HealthState:
+    """
+    Return what is known after a client's own request of wall time *at*: *error*, None for a picture.
+
+    Reports demote, canaries prove: a failure counts like that of a canary, a picture only clears a
+    suspicion and ends no outage (law 11). What concerns the client's account or request says
+    nothing of the provider.
+    """
+    if error is not None and error.outcome is not Outcome.BAD:
+        return state
+    state = replace(state, last_at=at if state.last_at is None else max(at, state.last_at))
+    if error is not None:
+        return _settled(_failed(state, at, error, None, policy), at, policy)
+    if state.down_since is None and state.bad_run:
+        return _settled(_succeeded(state, policy), at, policy)
+    return state
 
 
 def slots_between(state: HealthState, spec: TargetSpec, policy: Policy) -> int:
@@ -104,6 +129,8 @@ def slots_between(state: HealthState, spec: TargetSpec, policy: Policy) -> int:
     Confirmations double their distance until it is that of the slots; from then on the slots'
     distance doubles with every failure, up to the back-off's cap.
     """
+    if state.bad_run <= policy.down_after + 1:
+        return 1
     between = sum(
         confirm_delay_s(run, policy) < spec.interval_s for run in range(1, _DOUBLINGS_MAX)
     )
@@ -203,12 +230,10 @@ def _wait_until(result: ProbeResult) -> float | None:
     return min(wanted, answered_at + longest)
 
 
-def _failed(state: HealthState, result: ProbeResult, policy: Policy) -> HealthState:
-    retry_at = result.retry_at
-    if retry_at is not None:  # An overloaded provider may not silence its own probes for a day.
-        answered_at = result.started_at + result.duration_s
-        retry_at = min(retry_at, answered_at + limits.RATE_LIMIT_WAIT_S_MAX)
-    bad_since = state.bad_since if state.bad_run else result.started_at
+def _failed(
+    state: HealthState, at: float, error: ErrorClass, retry_at: float | None, policy: Policy
+) -> HealthState:
+    bad_since = state.bad_since if state.bad_run else at
     down_since = state.down_since
     if down_since is None and state.bad_run + 1 >= policy.down_after:
         down_since = bad_since
@@ -219,7 +244,7 @@ def _failed(state: HealthState, result: ProbeResult, policy: Policy) -> HealthSt
         bad_since=bad_since,
         down_since=down_since,
         recent=(*state.recent, False)[-policy.degraded_of :],
-        error=result.error,
+        error=error,
         retry_at=retry_at,
     )
 
