@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from monitor.core.finding import Finding
 from monitor.core.gaps import Gap
-from monitor.core.health import HealthState, fold, judge
+from monitor.core.health import HealthState, fold, fold_report, judge
 from monitor.core.histories import history_of
 from monitor.core.journal import Entry, Journal, Kept
 from monitor.core.liveness import FreeCalls, heard, is_due, show
@@ -105,6 +105,8 @@ class Engine:
         pools: Sequence[PoolSpec],
         policy: Policy,
         providers: Mapping[str, ProviderSpec] | None = None,
+        *,
+        refresh_s: float = TICK_S_MAX,
     ) -> None:
         """
         Start without any evidence: every state is unknown.
@@ -114,10 +116,12 @@ class Engine:
             pools: In configured order.
             policy: How to judge.
             providers: By id, for their quotas; None where nothing is sent.
+            refresh_s: After so long a view is made anew although no sample touched it.
         """
         self._pools = tuple(pools)
         self._providers = providers or {}
         self._policy = policy
+        self._refresh_s = refresh_s
         self._tracked = {
             target_id: _Tracked(spec, history_of(spec, self._pools, policy))
             for target_id, spec in targets.items()
@@ -200,6 +204,13 @@ class Engine:
             kind = kind_of(limit, spec)
             self._told[kind] = learn(self._told.get(kind), limit, answered_at)
 
+    def report(self, target_id: str, at: float, error: ErrorClass | None) -> None:
+        """Fold what a client's request of wall time *at* came to: *error*, None for a picture."""
+        tracked = self._tracked.get(target_id)
+        if tracked is not None:
+            tracked.is_dirty = True
+            tracked.state = fold_report(tracked.state, at, error, self._policy)
+
     def gap(self, gap: Gap) -> None:
         """Count a slot in which no probe ran."""
         self._counters.gap(gap.target_id, gap.reason)
@@ -278,7 +289,7 @@ class Engine:
     def tick(self, now: float) -> Snapshot:
         """Build the snapshot of *now*: views that changed or aged, then every order."""
         idle = sorted(
-            (t for t in self._tracked.values() if now - t.viewed_at >= TICK_S_MAX),
+            (t for t in self._tracked.values() if now - t.viewed_at >= self._refresh_s),
             key=lambda tracked: tracked.viewed_at,
         )
         due = [t for t in self._tracked.values() if t.is_dirty or t.view is None]

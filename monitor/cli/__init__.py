@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "openapi": "openapi",
     "order": "order",
     "plan": "plan",
+    "replay": "replay",
     "report": "report",
     "results": "results",
     "run": "run",

@@ -103,9 +103,31 @@ def fold(state: HealthState, result: Finding, policy: Policy) -> HealthState:
     if result.outcome is Outcome.UNUSABLE:
         return changed(state, **changes, block=_blocked(block, result))
     if result.outcome is Outcome.BAD:
-        changes |= _failed(state, result, policy) | {"block": block}
+        changes |= _failed(state, at, result.error, _believed(result), policy) | {"block": block}
     else:
         changes |= _succeeded(state, policy)
+    return _settled(changed(state, **changes), at, policy)
+
+
+def fold_report(
+    state: HealthState, at: float, error: ErrorClass | None, policy: Policy
+) -> HealthState:
+    """
+    Return what is known after a client's own request of wall time *at*: *error*, None for a picture.
+
+    Reports demote, canaries prove: a failure counts like that of a canary, a picture only clears a
+    suspicion and ends no outage (law 11). What concerns the client's account or request says
+    nothing of the provider.
+    """
+    if error is not None and error.outcome is not Outcome.BAD:
+        return state
+    changes: dict[str, Any] = {"last_at": at if state.last_at is None else max(at, state.last_at)}
+    if error is not None:
+        changes |= _failed(state, at, error, None, policy)
+    elif state.down_since is None and state.bad_run:
+        changes |= _succeeded(state, policy)
+    else:
+        return changed(state, **changes)
     return _settled(changed(state, **changes), at, policy)
 
 
@@ -116,6 +138,8 @@ def slots_between(state: HealthState, spec: TargetSpec, policy: Policy) -> int:
     Confirmations double their distance until it is that of the slots; from then on the slots'
     distance doubles with every failure, up to the back-off's cap.
     """
+    if state.bad_run <= policy.down_after + 1:
+        return 1
     between = sum(
         confirm_delay_s(run, policy) < spec.interval_s for run in range(1, _DOUBLINGS_MAX)
     )
@@ -230,13 +254,24 @@ def _wait_until(result: Finding) -> float | None:
     return min(wanted, answered_at + longest)
 
 
-def _failed(state: HealthState, result: Finding, policy: Policy) -> dict[str, Any]:
-    """Return what a bad *result* changes."""
-    retry_at = result.retry_at
-    if retry_at is not None:  # An overloaded provider may not silence its own probes for a day.
-        answered_at = result.started_at + result.duration_s
-        retry_at = min(retry_at, answered_at + limits.RATE_LIMIT_WAIT_S_MAX)
-    bad_since = state.bad_since if state.bad_run else result.started_at
+def _believed(result: Finding) -> float | None:
+    """Return until when a failure asked to be left alone, within bounds."""
+    if result.retry_at is None:
+        return None
+    # An overloaded provider may not silence its own probes for a day.
+    answered_at = result.started_at + result.duration_s
+    return min(result.retry_at, answered_at + limits.RATE_LIMIT_WAIT_S_MAX)
+
+
+def _failed(
+    state: HealthState,
+    at: float,
+    error: ErrorClass | None,
+    retry_at: float | None,
+    policy: Policy,
+) -> dict[str, Any]:
+    """Return what a failure at wall time *at* changes."""
+    bad_since = state.bad_since if state.bad_run else at
     down_since = state.down_since
     if down_since is None and state.bad_run + 1 >= policy.down_after:
         down_since = bad_since
@@ -246,7 +281,7 @@ def _failed(state: HealthState, result: Finding, policy: Policy) -> dict[str, An
         "bad_since": bad_since,
         "down_since": down_since,
         "recent": (*state.recent, False)[-policy.degraded_of :],
-        "error": result.error,
+        "error": error,
         "retry_at": retry_at,
     }
 

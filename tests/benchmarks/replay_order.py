@@ -1,0 +1,268 @@
+"""
+What our order saves on real outages: clients of similar services, by rule and rate of requests.
+
+    python -m tests.benchmarks.replay_order [--write]
+
+Pools of three to five services of one public monitor (IMGMON_TRACES) that were watched together
+for a month or more; prices rise by half a cent to a cent in an order drawn by seed. Services that
+were down most of their time are left out. At one request a minute only the time within six hours
+of an outage is played, or the calm would take days to compute.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from multiprocessing import Pool
+from pathlib import Path
+from random import Random
+from statistics import median
+from typing import Final
+
+from monitor.core.spec import PROFILES, Policy
+from monitor.replay.monitored import Monitored, Settings
+from monitor.replay.play import Score, Watched, play, watched
+from monitor.replay.routers import Cooldown, Latency, Oracle, Router, Static, Strikes, SuccessRate
+from monitor.replay.traces import Record, read_outages, world_of
+from monitor.replay.world import World, outages
+
+ROOT = Path(__file__).resolve().parents[2]
+TRACES = Path(os.environ.get("IMGMON_TRACES", ROOT.parent / "shared" / "traces"))
+NOTES = Path(__file__).parent / "ORDER.md"
+DAY_S: Final = 86_400.0
+LEAST_S: Final = 30 * DAY_S
+CHRONIC: Final = 0.5
+NEAR_S: Final = 6 * 3_600.0
+# Of an outage that goes on for weeks its first day is played; the rest is the same hour again.
+LONGEST_S: Final = DAY_S
+PROFILE = PROFILES[1]
+POLICY = Policy(windows={"1h": 3_600.0, "6h": 21_600.0, "24h": DAY_S})
+OURS = Settings(name="imgmon, 15 min", policy=POLICY, profile=PROFILE)
+RATES: Final = {
+    "one request a minute": (60.0, NEAR_S),
+    "one in 15 minutes": (900.0, None),
+    "one an hour": (3_600.0, None),
+}
+RESAMPLES: Final = 1_000
+# Outages closer than this are one event: what befalls one host befalls all that live on it.
+EVENT_S: Final = 3_600.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """The requests of one rule over some pools, and what was wasted in each event of them."""
+
+    score: Score
+    seen: Watched
+    probes: int = 0
+    events: list[int] = field(default_factory=list)
+
+
+def pools() -> list[tuple[str, World]]:
+    """Every pool with the name of its monitor, by file and time of first watching."""
+    found: list[tuple[str, World]] = []
+    for path in sorted((TRACES / "data").glob("intervals_*.csv.gz")):
+        records = [
+            r for r in read_outages(path) if r.down_share <= CHRONIC and r.end - r.begin >= LEAST_S
+        ]
+        records.sort(key=lambda record: (record.begin, record.end))
+        at = 0
+        while at + 3 <= len(records):
+            group = next((g for n in (5, 4, 3) if together(g := records[at : at + n], n)), None)
+            if group is None:
+                at += 1
+                continue
+            rng = Random(len(found))
+            prices = [0.03]
+            for _ in group[1:]:
+                prices.append(round(prices[-1] + rng.uniform(0.005, 0.01), 4))
+            rng.shuffle(prices)
+            name = path.name.removeprefix("intervals_").removesuffix(".csv.gz")
+            found.append((name, world_of(group, prices, seed=len(found))))
+            at += len(group)
+    return found
+
+
+def together(group: Sequence[Record], n: int) -> bool:
+    """Whether these are *n* services that were watched together for long enough."""
+    shared_s = min(r.end for r in group) - max(r.begin for r in group)
+    return len(group) == n and shared_s >= LEAST_S
+
+
+def spans(world: World, near_s: float | None) -> list[tuple[float, float]]:
+    """The times to play: all, or what is near an outage."""
+    if near_s is None:
+        return [(world.begin, world.end)]
+    return merged(
+        [
+            (
+                max(world.begin, o.begin - near_s),
+                min(world.end, o.end + near_s, o.begin + LONGEST_S + near_s),
+            )
+            for _, o in outages(world.services)
+        ]
+    )
+
+
+def events(world: World) -> list[tuple[float, float]]:
+    """The outages of the pool, those close to one another together."""
+    return merged([(o.begin - EVENT_S, o.end + EVENT_S) for _, o in outages(world.services)])
+
+
+def merged(parts: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Intervals without overlaps."""
+    found: list[tuple[float, float]] = []
+    for begin, end in sorted(parts):
+        if found and begin <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        elif begin < end:
+            found.append((begin, end))
+    return found
+
+
+def requests(world: World, every_s: float, near_s: float | None) -> Iterator[float]:
+    """Times of requests, at random."""
+    rng = Random(world.seed)
+    for begin, end in spans(world, near_s):
+        at = begin + rng.expovariate(1 / every_s)
+        while at < end:
+            yield at
+            at += rng.expovariate(1 / every_s)
+
+
+def routers(world: World) -> list[Router]:
+    """Every rule, the oracle last."""
+    return [
+        Static(world),
+        Cooldown(world),
+        Latency(world, OURS.deadline_s),
+        SuccessRate(world),
+        Strikes(world, 300.0, 2),
+        Strikes(world, 900.0, 2),
+        Monitored(world, OURS),
+        Monitored(world, replace(OURS, name="imgmon, 15 min, reports", hears_reports=True)),
+        Oracle(world, PROFILE.usd_per_second, POLICY.billed_share),
+    ]
+
+
+def played(job: tuple[int, float, float | None]) -> tuple[str, list[Tally]]:
+    """The tallies of one pool at one rate, a rule each."""
+    number, every_s, near_s = job
+    name, world = pools()[number]
+    asked, happened = list(requests(world, every_s, near_s)), events(world)
+    found = []
+    for router in routers(world):
+        score = play(world, router, asked, deadline_s=30.0, billed_share=POLICY.billed_share)
+        seen = watched(world, router) if isinstance(router, Monitored) else Watched()
+        tally = Tally(score, seen, getattr(router, "probes", 0))
+        tally.events = [sum(b <= at < e for at in score.wasted_at) for b, e in happened]
+        score.times = score.times[:1] * len(score.times)  # Their number is all that is asked for.
+        found.append(tally)
+    return name, found
+
+
+def total(parts: Sequence[Tally]) -> Tally:
+    """One tally of all."""
+    found = Tally(Score(parts[0].score.name), Watched())
+    for part in parts:
+        found.score.add(part.score)
+        found.seen.add(part.seen)
+        found.probes += part.probes
+        found.events += part.events
+    return found
+
+
+def excess(mine: Tally, oracle: Tally) -> float:
+    """First attempts wasted beyond the oracle's, of 1000."""
+    return 1_000 * (mine.score.wasted_ratio - oracle.score.wasted_ratio)
+
+
+def interval(mine: Tally, static: Tally, oracle: Tally) -> tuple[float, float]:
+    """The 95 % bootstrap interval, by event, of the excess as a share of the static order's."""
+    rng, rows = Random(1), list(zip(mine.events, static.events, oracle.events, strict=True))
+    shares = []
+    for _ in range(RESAMPLES):
+        drawn = rng.choices(rows, k=len(rows))
+        ours, its, floor = (sum(row[i] for row in drawn) for i in range(3))
+        shares.append((ours - floor) / (its - floor) if its > floor else 0.0)
+    shares.sort()
+    return shares[round(0.025 * RESAMPLES)], shares[round(0.975 * RESAMPLES) - 1]
+
+
+def table(tallies: Sequence[Tally], days: float) -> Iterator[str]:
+    """The rows of one rate."""
+    oracle, static = tallies[-1], tallies[0]
+    yield (
+        "| rule | wasted of 1000 | beyond oracle | of static's | 95 % by event | premium | "
+        "probes a day and pool | orders a day and pool | false downs a target-month |"
+    )
+    yield "| --- |" + " ---: |" * 8
+    floor = oracle.score.mean_price_usd
+    for tally in tallies:
+        score, seen = tally.score, tally.seen
+        low, high = interval(tally, static, oracle)
+        share = excess(tally, oracle) / excess(static, oracle)
+        price = score.mean_price_usd
+        assert floor
+        assert price
+        false = f"{30 * seen.false_downs / seen.target_days:.2f}" if seen.target_days else ""
+        yield (
+            f"| {score.name} | {1000 * score.wasted_ratio:.2f} | {excess(tally, oracle):.2f} | "
+            f"{share:.1%} | {low:.1%} to {high:.1%} | {price / floor - 1:+.2%} | "
+            f"{tally.probes / days:.0f} | {score.changes / days:.1f} | {false} |"
+        )
+
+
+def by_monitor(found: Sequence[tuple[str, list[Tally]]]) -> Iterator[str]:
+    """First attempts wasted of 1000 by monitor, a column a rule."""
+    rules = [tally.score.name for tally in found[0][1]]
+    yield f"| monitor | events | requests | {' | '.join(rules)} |"
+    yield "| --- |" + " ---: |" * (len(rules) + 2)
+    for name in dict.fromkeys(name for name, _ in found):
+        parts = [tallies for of, tallies in found if of == name]
+        sums = [total([part[i] for part in parts]) for i in range(len(rules))]
+        shown = " | ".join(f"{1000 * one.score.wasted_ratio:.2f}" for one in sums)
+        yield f"| {name} | {len(sums[0].events)} | {sums[0].score.requests} | {shown} |"
+
+
+def main() -> None:
+    """Play every pool at every rate; print the tables, and write them beside this file if asked."""
+    if not (TRACES / "data").is_dir():
+        print(f"no traces at {TRACES.name}: set IMGMON_TRACES")
+        return
+    worlds = pools()
+    days = sum(world.days for _, world in worlds)
+    count = sum(len(outages(world.services)) for _, world in worlds)
+    parts = [
+        "# Orders on real outages\n",
+        (
+            f"`python -m tests.benchmarks.replay_order --write`: {len(worlds)} pools of three to five "
+            f"services, {days:.0f} pool-days, {count} outages;\nprofile {PROFILE.name}, prices rising by "
+            "half a cent to a cent, 0.3 % of all requests failing alone. The oracle\nknows every state, "
+            'not the luck of an attempt; "beyond oracle" is what a rule wastes more.\n'
+        ),
+    ]
+    with Pool() as workers:
+        for name, (every_s, near_s) in RATES.items():
+            jobs = [(number, every_s, near_s) for number in range(len(worlds))]
+            found = workers.map(played, jobs, chunksize=1)
+            tallies = [total([part[i] for _, part in found]) for i in range(len(found[0][1]))]
+            where = "" if near_s is None else ", within six hours of an outage"
+            parts += [f"## {name.capitalize()}{where}\n", *table(tallies, days), ""]
+            parts += ["Wasted of 1000, by monitor:\n", *by_monitor(found), ""]
+            delays = tallies[6].seen.delays
+            parts += [
+                (
+                    f"Median time until an outage was called down: {median(delays) / 60:.1f} min without "
+                    f"reports, {median(tallies[7].seen.delays) / 60:.1f} with them.\n"
+                )
+            ]
+            print("\n".join(parts[-6:]), flush=True)
+    if "--write" in sys.argv:
+        NOTES.write_text("\n".join(parts))
+
+
+if __name__ == "__main__":
+    main()
