@@ -8,6 +8,7 @@ writer, replay, pulse, schedule; stopping runs back.
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from contextlib import ExitStack
 from random import Random
@@ -245,12 +246,15 @@ class Daemon:
                 order = self.reader.last_order(pool, profile)
                 if order is not None:
                     orders[pool.id, profile.name] = order
-        self.engine.restore(
-            self.reader.evidence(
-                self.config.specs, now - max(longest, LEARNED_S), free_calls=FREE_CALLS_REPLAYED
-            ),
-            Past(totals=self.reader.totals(LATENCY_BUCKETS_S), orders=orders),
+        seen = self.reader.evidence(
+            self.config.specs, now - max(longest, LEARNED_S), free_calls=FREE_CALLS_REPLAYED
         )
+        past = Past(totals=self.reader.totals(LATENCY_BUCKETS_S), orders=orders)
+        gc.disable()  # A hundred thousand values that stay: looking for garbage takes a tenth more.
+        try:
+            self.engine.restore(seen, past)
+        finally:
+            gc.enable()
         for target_id, at in self.reader.last_reservations().items():
             # A probe that a killed process had under way left money booked, but no row.
             if at > (self.engine.last_start(target_id) or 0.0):

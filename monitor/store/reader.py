@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from sqlalchemy import NullPool, Select, case, create_engine, func, or_
+from sqlalchemy import Connection, NullPool, Select, case, create_engine, func, or_
 from sqlalchemy import select as sql_select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, select
@@ -234,6 +234,17 @@ class Reader:
         with self._session() as session:
             row = session.exec(query).first()
             return order_of(row, pool, profile) if row else None
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Give a connection that sees the file as it is now, whatever is written meanwhile."""
+        with self._session() as session:
+            connection = session.connection()
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            rollups.teach(driver)
+            connection.exec_driver_sql("BEGIN")
+            yield connection
 
     def damage(self, is_stopping: Callable[[], bool]) -> str | None:
         """
