@@ -8,6 +8,7 @@ slices of a few dozen milliseconds, between which the writer does all other work
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -75,9 +76,11 @@ class Upkeep:
             self.problem = f"the store is damaged ({damage}); stop and restore a backup"
             log.error("store.damaged", detail=damage)
 
-    async def prune(self) -> int:
+    async def prune(self, told: Callable[[int], None] = lambda _: None) -> int:
         """
         Remove all rows that are too old, slice by slice; return how many.
+
+        *told* is called with the rows that went in each slice.
 
         Raises:
             StoreError: the store cannot be written.
@@ -89,13 +92,13 @@ class Upkeep:
             return 0
         before = self.pruned
         for sort in sorts(cutoffs(self._retention, wall)):
-            while not self._is_stopping and await self._slice(sort):
+            while not self._is_stopping and await self._slice(sort, told):
                 pass
         if self.pruned > before:
             log.info("prune.done", rows=self.pruned - before, slowest_s=self.slowest_s)
         return self.pruned - before
 
-    async def _slice(self, sort: Sort) -> bool:
+    async def _slice(self, sort: Sort, told: Callable[[int], None]) -> bool:
         """Remove some rows of *sort* and leave the writer alone for a while; False for the last."""
         count, times = self._rows, list[float]()
         work = partial(self._timed, sort, count, times)
@@ -105,6 +108,7 @@ class Upkeep:
         removed = await asyncio.wrap_future(future)
         took_s = times[1] - times[0]
         self.pruned += removed
+        told(removed)
         self.slowest_s = max(self.slowest_s, took_s)
         if removed == count:
             self._rows = resized(count, took_s)

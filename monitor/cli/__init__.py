@@ -11,6 +11,7 @@ from monitor.version import __version__
 
 # Exit codes (DESIGN.md 5).
 PROVIDER_BAD: Final = 1
+STORE_BAD: Final = 1
 INPUT_WRONG: Final = 2
 UNREACHABLE: Final = 3
 
@@ -21,6 +22,7 @@ COMMANDS: Final = {
     "classify": "classify",
     "config": "config",
     "cost": "cost",
+    "db": "db",
     "demo": "demo",
     "errors": "errors",
     "incidents": "incidents",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import NullPool, Select, case, create_engine, func, or_
+from sqlalchemy import Connection, NullPool, Select, case, create_engine, func, or_
 from sqlalchemy import select as sql_select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, select
@@ -247,6 +247,17 @@ class Reader:
         """Return what *work* finds; it must leave nothing of the session behind."""
         with self.session() as session:
             return work(session)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Give a connection that sees the file as it is now, whatever is written meanwhile."""
+        with self.session() as session:
+            connection = session.connection()
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            rollups.teach(driver)
+            connection.exec_driver_sql("BEGIN")
+            yield connection
 
     def damage(self, is_stopping: Callable[[], bool]) -> str | None:
         """

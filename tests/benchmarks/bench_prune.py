@@ -50,7 +50,7 @@ async def prune(path: Path) -> None:
         is_more = True
         while is_more:
             upkeep.slowest_s = 0.0
-            is_more = await upkeep._slice(sort)
+            is_more = await upkeep._slice(sort, lambda _: None)
             took.append(upkeep.slowest_s * 1000)
     cpu, wall = process_time() - cpu, perf_counter() - wall
     writer.close()

@@ -17,7 +17,7 @@ import random
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from time import perf_counter, process_time
@@ -116,8 +116,8 @@ def history(days: float, every_s: float, free_days: float) -> Iterator[tuple[dic
                     yield a_free_call(rng, target, at + call), False
 
 
-def make(path: Path, scenario: str) -> None:
-    """Write the file, and print what an upgrade of it would take."""
+def make(path: Path, rows: Iterable[tuple[dict[str, Any], bool]]) -> None:
+    """Write *rows* to a file, and print what an upgrade of it would take."""
     writer = Writer(path)
     writer.start()
     writer.close()
@@ -125,7 +125,7 @@ def make(path: Path, scenario: str) -> None:
         raw.execute("PRAGMA synchronous = OFF")
         raw.execute("BEGIN")
         statements: dict[bool, str] = {}
-        for values, is_gap in history(*SCENARIOS[scenario]):
+        for values, is_gap in rows:
             if is_gap not in statements:
                 marks = ", ".join(f":{name}" for name in values)
                 table = "gaps" if is_gap else "probes"
@@ -136,6 +136,7 @@ def make(path: Path, scenario: str) -> None:
             "SELECT probe_id, target_id, provider, started_at, round(cost_usd * 1e6), 1 "
             f"FROM probes WHERE kind = 'canary' AND started_at > {NOW - 90 * DAY_S}"
         )
+        raw.execute("INSERT INTO meta VALUES ('pruned_before.ledger', ?)", (NOW - 90 * DAY_S,))
         raw.execute("COMMIT")
     engine = open_for_writing(path, ())
     started = process_time()
@@ -166,14 +167,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(folder) / "imgmon.db"
         if not path.exists():
-            make(path, scenario)
+            make(path, history(*SCENARIOS[scenario]))
         with closing(sqlite3.connect(path)) as raw:
             ((rows,),) = raw.execute("SELECT count(*) FROM probes")
-        config = the_config(path)
-        took = [asyncio.run(start(config)) for _ in range(3)]
+        size = path.stat().st_size
+        took = [asyncio.run(start(the_config(path))) for _ in range(3)]
     print(
         f"start, {scenario}: {min(took)[0]:.2f} s CPU ({min(took)[1]:.2f} s), {rows} probes, "
-        f"{path.stat().st_size / 1e6 if path.exists() else 0:.0f} MB, "
+        f"{size / 1e6:.0f} MB, "
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
     )
 
