@@ -23,6 +23,8 @@ from monitor.store.reader import Reader
 from monitor.store.writer import Writer
 
 log = structlog.get_logger("imgmon.months")
+# Starting has more urgent work than what can wait for days.
+_FIRST_LOOK_S: Final = 1.0
 # How often to look whether a month is over, and how soon again when the store refused.
 _LOOK_S: Final = 3_600.0
 _RETRY_S: Final = 60.0
@@ -49,7 +51,9 @@ class Months:
 
     async def run(self) -> None:
         """Freeze every month that is over, for ever: also those that passed while we were off."""
+        wait_s = _FIRST_LOOK_S
         while True:
+            await asyncio.sleep(wait_s)
             wait_s = _LOOK_S
             try:
                 await self.freeze()
@@ -58,7 +62,6 @@ class Months:
                 log.warning("months.not_frozen", error=str(error))
             except Exception:  # A bug must not leave months unfrozen in silence.
                 log.exception("months.failed")
-            await asyncio.sleep(wait_s)
 
     async def freeze(self) -> int:
         """
@@ -67,14 +70,13 @@ class Months:
         Raises StoreError when the store cannot be read or written.
         """
         count = 0
-        for target_id in self._specs:
-            for month in await asyncio.to_thread(self._due, target_id):
-                figures = await asyncio.to_thread(self._figured, target_id, month, is_final=True)
-                asked = self._writer.ask(partial(rows.freeze, month=figures))
-                if await asyncio.wrap_future(asked):
-                    count += 1
-                    n = figures.figures.n
-                    log.info("month.frozen", target=target_id, month=month, samples=n)
+        for target_id, month in await asyncio.to_thread(self._due):
+            figures = await asyncio.to_thread(self._figured, target_id, month, is_final=True)
+            asked = self._writer.ask(partial(rows.freeze, month=figures))
+            if await asyncio.wrap_future(asked):
+                count += 1
+                n = figures.figures.n
+                log.info("month.frozen", target=target_id, month=month, samples=n)
         return count
 
     def of(self, target_id: str) -> tuple[MonthFigures, ...]:
@@ -89,10 +91,17 @@ class Months:
         rest = {*unfrozen, month_of(self._clock.wall())} - {month.month for month in final}
         return (*final, *(self._figured(target_id, month) for month in sorted(rest)))
 
-    def _due(self, target_id: str) -> list[str]:
+    def _due(self) -> list[tuple[str, str]]:
+        """Return the (target, month) that are over and not frozen, found in one reading."""
         now = self._clock.wall()
-        months = self._reader.ask(partial(rows.open_months, target_id=target_id))
-        return [month for month in months if is_over(month, now)]
+        return self._reader.ask(
+            lambda session: [
+                (target_id, month)
+                for target_id in self._specs
+                for month in rows.open_months(session, target_id)
+                if is_over(month, now)
+            ]
+        )
 
     def _figured(self, target_id: str, month: str, *, is_final: bool = False) -> MonthFigures:
         spec = self._specs[target_id]

@@ -655,7 +655,8 @@ def test_a_file_without_batch_jobs_is_upgraded(tmp_path):
         writer.start()
     with closing(sqlite3.connect(path, isolation_level=None)) as raw:
         raw.execute("DROP TABLE batch_jobs")
-        raw.execute("PRAGMA user_version = 4")
+        before = [step.__name__ for step in STEPS].index("_add_batch_jobs")
+        raw.execute(f"PRAGMA user_version = {before}")
     with closing(Writer(path)) as writer:
         writer.start()
         store(writer, a_job())

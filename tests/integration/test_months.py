@@ -282,7 +282,8 @@ def test_a_file_without_months_is_upgraded(path):
         store.probes(NOVEMBER, 5)
     with closing(sqlite3.connect(path)) as raw, raw:
         raw.execute("DROP TABLE months")
-        raw.execute("PRAGMA user_version = 5")
+        before = [step.__name__ for step in STEPS].index("_add_months")
+        raw.execute(f"PRAGMA user_version = {before}")
     with closing(Store(path)) as upgraded:
         assert 1 == asyncio.run(upgraded.months.freeze())
     with closing(sqlite3.connect(path)) as raw:
