@@ -17,12 +17,13 @@ from monitor.clock import ManualClock
 from monitor.config import parse
 from monitor.core.maintenance import Maintenance
 from monitor.core.quota import Quota
-from monitor.core.snapshot import GapReason
+from monitor.core.snapshot import GapReason, State
 from monitor.core.spec import TargetSpec
 from monitor.core.spend import Caps, Decision
 from monitor.engine import Engine
 from monitor.fitness import Fitness
 from monitor.lag import LagMeter
+from monitor.network import NetworkWatch
 from monitor.runner import Ledger, Runner
 from monitor.secrets import Redactor
 from monitor.store.reader import Reader
@@ -32,6 +33,7 @@ from probes.model import (
     Limit,
     LimitPeriod,
     Outcome,
+    Phase,
     ProbeKind,
     ProbeReason,
     ProbeResult,
@@ -484,3 +486,31 @@ async def test_blocks_of_the_harmless_canary_are_warned_of(capsys):
         await run(runner)
 
     assert 1 == capsys.readouterr().out.count("canary.blocked")
+
+
+async def test_a_probe_that_is_held_for_our_network_at_shutdown_is_void():
+    """It was sent, so it is booked; what came of it nobody knows for sure, so nobody is blamed."""
+    asked = asyncio.Event()
+
+    async def lost():
+        return {"error": ErrorClass.CONNECTION, "failed_phase": Phase.DNS, "cost_usd": 0.0}
+
+    async def silent(_url: str, _deadline_s: float) -> bool:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    runner, books, clock, lag, engine = build(lost)
+    watch = NetworkWatch(["https://r"], ask=silent, clock=clock, on_change=lambda _: None)
+    runner.fitness = Fitness(lag, clock, watch)
+    await run(runner)
+    held = asyncio.ensure_future(run(runner, "free"))
+    await asked.wait()
+    await runner.drain(grace_s=0.0)
+    await watch.aclose()
+    first, second = books.probes
+
+    assert (ErrorClass.CONNECTION, ErrorClass.MONITOR_FAULT) == (first.error, second.error)
+    assert "the monitor was shutting down" == (await held).detail
+    assert State.SUSPECT is engine.health("t", clock.wall()).state
+    assert State.UNKNOWN is engine.health("free", clock.wall()).state
