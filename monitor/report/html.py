@@ -138,7 +138,8 @@ def _cell(cell: Cell) -> str:
     if isinstance(cell, Marked):
         return f'<strong class="{cell.tone}">{escape(cell.text)}</strong>'
     if isinstance(cell, Stamp):
-        return f'<time datetime="{rfc3339(cell.at)}">{moment(cell.at)}</time>'
+        day, clock = moment(cell.at).split()
+        return f'<time datetime="{rfc3339(cell.at)}"><span>{day}</span> <span>{clock}</span></time>'
     return escape(cell)
 
 

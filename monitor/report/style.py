@@ -44,7 +44,7 @@ tbody th, tbody td { border-bottom: 1px solid var(--line); }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 td.number { white-space: nowrap; }
 code { font: 0.85em ui-monospace, SFMono-Regular, Menlo, monospace; overflow-wrap: anywhere; }
-time { white-space: nowrap; }
+time span { white-space: nowrap; }
 strong.good { color: var(--good); }
 strong.unsure { color: var(--some); }
 strong.bad { color: var(--bad); }
