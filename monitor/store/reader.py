@@ -86,7 +86,9 @@ class Reader:
         kinds = col(ProbeRow.kind).in_([kind.value for kind in ProbeKind])
         query = select(ProbeRow).where(kinds, col(ProbeRow.started_at) >= since)
         if free_calls is not None:
-            query = query.where(or_(_IS_NO_CALL, col(ProbeRow.id).in_(_newest_calls(free_calls))))
+            query = query.where(
+                or_(_IS_NO_CALL, col(ProbeRow.id).in_(_newest_calls(free_calls, since)))
+            )
         with self.session() as session:
             rows = session.exec(
                 query.order_by(col(ProbeRow.id)).execution_options(yield_per=_ROWS_AT_ONCE)
@@ -293,10 +295,11 @@ class Reader:
             raise StoreError(f"cannot read {self._path}: {cause}") from error
 
 
-def _newest_calls(count: int) -> Select[tuple[int | None]]:
-    """Return the query for the ids of each target's newest *count* free calls."""
+def _newest_calls(count: int, since: float) -> Select[tuple[int | None]]:
+    """Return the query for the ids of each target's newest *count* free calls from *since* on."""
     newest_first = func.row_number().over(
         partition_by=col(ProbeRow.target_id), order_by=col(ProbeRow.id).desc()
     )
-    calls = sql_select(col(ProbeRow.id), newest_first.label("n")).where(~_IS_NO_CALL).subquery()
+    wanted = ~_IS_NO_CALL, col(ProbeRow.started_at) >= since
+    calls = sql_select(col(ProbeRow.id), newest_first.label("n")).where(*wanted).subquery()
     return sql_select(calls.c.id).where(calls.c.n <= count)

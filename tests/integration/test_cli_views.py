@@ -310,7 +310,12 @@ def test_results_of_one_kind(config):
 
 def watching(url: str) -> tuple[int, str]:
     """``imgmon watch`` in a process of its own, and Ctrl-C once it shows something."""
-    command = [sys.executable, "-u", "-m", "monitor", "watch", "--url", url]
+    # Where the tests run in the background of a shell, Ctrl-C is ignored, and so by its children.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from monitor.cli import main; main()"
+    )
+    command = [sys.executable, "-u", "-c", program, "watch", "--url", url]
     environ = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": "120", "TERM": "xterm"}
     with subprocess.Popen(
         command, cwd=ROOT, env=environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

@@ -22,6 +22,7 @@ from monitor.core.spec import ProviderSpec, QuotaSpec, SpendCap
 from monitor.core.spend import Caps, Claim, Mark, period_start
 from monitor.errors import StoreError
 from monitor.store.migrations import STEPS, migrate
+from monitor.store.opening import open_for_writing
 from monitor.store.reader import Reader
 from monitor.store.writer import Writer
 from probes.model import ProbeKind, ProbeResult
@@ -248,7 +249,7 @@ def test_a_file_without_a_ledger_is_upgraded_and_its_probes_are_booked(path):
     assert [
         ("p-1", 134_000, 1), ("p-3", 600_000, 1), ("p-2", 0, 1), ("p-10", 266_000, 0)
     ] == books(path)  # fmt: skip
-    engine = create_engine(f"sqlite:///{path}")
+    engine = open_for_writing(path, ())
     migrate(engine, 2)
     engine.dispose()
 
