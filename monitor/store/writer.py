@@ -316,7 +316,7 @@ class Writer:
         for table, values in batch:
             rows.setdefault(table, []).append(values)
         with self._engine.begin() as connection:
-            with rolled_up(connection):
+            with rolled_up(connection, {str(table.__tablename__) for table in rows}):
                 for table, many in rows.items():
                     connection.execute(insert(table), many)
             if probes := rows.get(ProbeRow):
