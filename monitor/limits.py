@@ -57,7 +57,7 @@ PERMANENT_RECHECK_S: Final = 3_600.0
 # What only free calls tell (balance, shutdown day) is read this often, however many pictures come.
 FREE_FACTS_S_MAX: Final = 3_600.0
 # Read of each target at a restart: a day of them at five minutes. They change no figure, and a
-# month of them would take five seconds for six targets.
+# month of them would triple what is read.
 FREE_CALLS_REPLAYED: Final = 300
 # The same where free calls watch for the end of the refusal: what they cannot see (an organisation
 # that was verified, a limit that was raised) must be found some day all the same.

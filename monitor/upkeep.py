@@ -26,6 +26,8 @@ from monitor.store.writer import Writer
 
 log = structlog.get_logger("imgmon.upkeep")
 
+# The first minute of a daemon is for its probes.
+_FIRST_S: Final = 60.0
 _PRUNE_EVERY_S: Final = 3_600.0
 # The writer is left alone for so many times as long as a slice has taken.
 _REST: Final = 4.0
@@ -52,6 +54,7 @@ class Upkeep:
 
     async def run(self) -> None:
         """Read a large file for damage, then remove old rows once an hour."""
+        await asyncio.sleep(_FIRST_S)
         await self.check()
         while True:
             try:
@@ -112,8 +115,9 @@ class Upkeep:
         self.slowest_s = max(self.slowest_s, took_s)
         if removed == count:
             self._rows = resized(count, took_s)
-        # A commit that finds a long log moves it itself, which takes longer than the slice.
-        await asyncio.to_thread(checkpoint, self._path)
+        if removed:
+            # A commit that finds a long log moves it itself, which takes longer than the slice.
+            await asyncio.to_thread(checkpoint, self._path)
         await asyncio.sleep(took_s * _REST)
         return removed == count
 

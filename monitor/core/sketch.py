@@ -112,12 +112,13 @@ class Sketch:
 
     def to_bytes(self) -> bytes:
         """Return the stored form: the layout, then distance to the next bucket and count in turn."""
-        numbers, before = bytearray([_LAYOUT]), 0
+        numbers, before = list[int](), 0
         for index, count in sorted(self._counts.items()):
-            _put(numbers, index - before)
-            _put(numbers, count)
+            numbers += (index - before, count)
             before = index
-        return bytes(numbers)
+        if max(numbers, default=0) < _MORE:  # Nearly always; else some take more than a byte.
+            return bytes([_LAYOUT, *numbers])
+        return bytes([_LAYOUT, *(byte for number in numbers for byte in _varint(number))])
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> Sketch:
@@ -159,11 +160,11 @@ def _middle(index: int) -> float:
     return 2 * low * high / (low + high)
 
 
-def _put(numbers: bytearray, number: int) -> None:
+def _varint(number: int) -> Iterator[int]:
     while number >= _MORE:
-        numbers.append(number % _MORE | _MORE)
+        yield number % _MORE | _MORE
         number //= _MORE
-    numbers.append(number)
+    yield number
 
 
 def _numbers(stored: bytes) -> Iterator[int]:

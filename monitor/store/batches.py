@@ -57,7 +57,7 @@ def end(connection: Connection, job: Job, result: ProbeResult, vantage: str) -> 
     if connection.execute(over).rowcount == 0:
         return False
     values = probe_values(result, job.provider, vantage)
-    with rolled_up(connection):
+    with rolled_up(connection, {"probes"}):
         connection.execute(insert(ProbeRow), [values])
     settle(connection, [values])
     save(connection, job)

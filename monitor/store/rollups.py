@@ -13,7 +13,7 @@ minute would be a second copy of the probes; sources that report by the thousand
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isclose
@@ -57,6 +57,12 @@ class _RollUp:
     def add(self, where: str) -> str:
         """Return the statement that adds the rows *where* that is so."""
         return f"INSERT INTO {self.table} {self.of(where)} ON CONFLICT DO UPDATE SET {self.adding}"
+
+    @property
+    def add_one(self) -> str:
+        """The statement that adds the row of an id: without groups, whose sorter takes most time."""
+        one = f"SELECT {self.sums} FROM {self.rows} WHERE id = ?"  # noqa: S608
+        return f"INSERT INTO {self.table} {one} ON CONFLICT DO UPDATE SET {self.adding}"
 
     @property
     def newest(self) -> str:
@@ -126,22 +132,30 @@ def _merged(one: bytes | None, other: bytes | None) -> bytes | None:
 
 
 def teach(connection: sqlite3.Connection) -> None:
-    """Give *connection* the functions that the statements of this module use."""
+    """Give a connection of the driver the functions that the statements of this module use."""
     connection.create_function("merged_sketch", 2, _merged, deterministic=True)
     connection.create_aggregate("sketch", 1, _SketchOf)  # type: ignore[arg-type] # None is no step.
 
 
 @contextmanager
-def rolled_up(connection: Connection) -> Iterator[None]:
-    """Add the probes and gaps that are inserted within to their roll-ups, when it ends well."""
-    newest = [connection.exec_driver_sql(of.newest).scalar_one() for of in _ALL]
+def rolled_up(connection: Connection, tables: Collection[str]) -> Iterator[None]:
+    """Add what is inserted into *tables* within to its roll-ups, when it ends well."""
+    concerned = [of for of in _ALL if of.rows in tables]
+    newest = [connection.exec_driver_sql(of.newest).scalar_one() for of in concerned]
     yield
-    for of, newest_id in zip(_ALL, newest, strict=True):
-        connection.exec_driver_sql(of.add("id > ?"), (newest_id,))
+    for of, before in zip(concerned, newest, strict=True):
+        after = connection.exec_driver_sql(of.newest).scalar_one()
+        if after == before + 1:  # As most often: a probe every few seconds.
+            connection.exec_driver_sql(of.add_one, (after,))
+        else:
+            connection.exec_driver_sql(of.add("id > ?"), (before,))
 
 
 def fill(connection: Connection) -> None:
     """Make the roll-ups of all rows there are: once, for a file that was written without them."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    teach(driver)
     for table in {of.table for of in _ALL}:
         connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608 - a constant
     for of in _ALL:

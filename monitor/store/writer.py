@@ -334,7 +334,7 @@ class Writer:
         for table, values in chain.from_iterable(batch):
             rows.setdefault(table, []).append(values)
         with self._engine.begin() as connection:
-            with rolled_up(connection):
+            with rolled_up(connection, {str(table.__tablename__) for table in rows}):
                 for table, many in rows.items():
                     connection.execute(statement(table), many)
             if probes := rows.get(ProbeRow):
