@@ -31,11 +31,11 @@ from monitor.errors import StoreError
 from monitor.fitness import Fitness
 from monitor.lag import LagMeter
 from monitor.limits import (
+    LAST_FLUSH_S,
     RESTART_SPREAD_S,
     RESTART_TURN_S,
     TICK_S_MAX,
     TICKS_PER_S_MAX,
-    WRITE_BATCH_S,
     WRITE_QUEUE_MAX,
 )
 from monitor.metrics import SelfFigures, build_registry, expose
@@ -217,7 +217,7 @@ class Daemon:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.publisher.current is not None:
             # The last snapshot shows what was billed; a disk that refuses is waited for below.
-            await asyncio.to_thread(self.writer.flush, WRITE_BATCH_S)
+            await asyncio.to_thread(self.writer.flush, LAST_FLUSH_S)
             await self._read_books()
             self.tick()
         await self.driver.aclose()

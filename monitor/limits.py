@@ -15,6 +15,8 @@ SAMPLES_PER_TARGET_MAX: Final = 50_000
 WRITE_QUEUE_MAX: Final = 20_000
 WRITE_BATCH_MAX: Final = 500  # Rows a transaction.
 WRITE_BATCH_S: Final = 0.2  # Longest wait for more rows before a commit.
+# A stopping daemon waits so long for its last rows before it shows the books a last time.
+LAST_FLUSH_S: Final = 2.0
 BUSY_TIMEOUT_MS: Final = 5_000  # Another process (backup, shell) may hold the lock that long.
 # Files up to this are read in whole before anything else; larger ones beside the running daemon.
 CHECKED_AT_ONCE_BYTES: Final = 64 * 1024 * 1024

@@ -260,7 +260,7 @@ async def test_a_connection_that_never_opens_times_out_in_connect():
 async def test_a_server_that_speaks_no_tls_times_out_in_tls():
     """The handshake is under the deadline too, and its socket is closed then."""
     async with serving(hanging) as server, probing() as probe:
-        result = await probe(f"https://127.0.0.1:{server.port}", deadline_s=0.3)
+        result = await probe(f"https://127.0.0.1:{server.port}", deadline_s=1.0)
 
     assert (ErrorClass.TIMEOUT, Phase.TLS) == (result.error, result.failed_phase)
 

@@ -114,7 +114,11 @@ def test_coverage_is_the_share_of_the_rest_that_samples_speak_for(appended, foun
     history = History({"w": 200.0}, maintenance=tuple(found))
     for sample in appended:
         history.append(sample)
+    newest = NOW
     for reading in [*readings, NOW + 400.0]:
+        newest = max(newest, reading)
+        if reading < newest - 200.0:  # A clock set back by more than the window forgets samples.
+            continue
         figures = history.figures(reading)["w"]
         # Of samples at one moment, the reach of either would do; look at apart ones only.
         members = [
