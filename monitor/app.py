@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections import Counter
 from contextlib import ExitStack
 from random import Random
 
@@ -24,16 +23,14 @@ from monitor.books import StoreLedger
 from monitor.clock import Clock
 from monitor.config import Config
 from monitor.core.events import Event
-from monitor.core.schedule import Pass, phase_s
 from monitor.core.spend import Caps, spending
 from monitor.engine import Engine
 from monitor.errors import StoreError
+from monitor.first_probes import first_delays
 from monitor.fitness import Fitness
 from monitor.lag import LagMeter
 from monitor.limits import (
     LAST_FLUSH_S,
-    RESTART_SPREAD_S,
-    RESTART_TURN_S,
     TICK_S_MAX,
     TICKS_PER_S_MAX,
     WRITE_QUEUE_MAX,
@@ -55,7 +52,7 @@ from monitor.upkeep import Upkeep
 from probes import registry
 from probes.driver import Driver
 from probes.image import RecentPictures
-from probes.model import LimitPeriod, ProbeReason
+from probes.model import ProbeReason
 
 log = structlog.get_logger("imgmon.app")
 
@@ -315,32 +312,13 @@ class Daemon:
 
     async def _first_probes(self) -> None:
         """Probe targets nobody knows anything recent of, so that their states stand soon."""
-        delays = self._first_delays()
+        delays = self.first_delays()
         await asyncio.gather(*(self._first_probe(t, delay_s) for t, delay_s in delays.items()))
 
-    def _first_delays(self) -> dict[str, float]:
-        """Return in how many seconds to probe each target that nothing recent is known of."""
-        now, delays, asked = self.clock.wall(), {}, Counter[str]()
-        for target_id, probeable in self.probeables.items():
-            if target_id in self.batches:  # Hours pass before a job says anything.
-                continue
-            spec = probeable.spec
-            tried_at = self.engine.last_start(target_id)
-            if isinstance(self.engine.plan_slot(target_id, now, draw=0.0), Pass):
-                continue  # A retry time or a refusal is waited for, also by a new process.
-            if tried_at is None:
-                delay_s = 0.0
-            elif now - tried_at > self.config.policy.stale_slots * spec.interval_s:
-                # Not all at one moment: a restart must not bunch them.
-                delay_s = phase_s(target_id, min(RESTART_SPREAD_S, spec.interval_s))
-            else:
-                continue
-            # Those beyond the minute's share of requests would be refused: they take the next ones.
-            a_minute = self.config.providers[spec.provider].quota.probes(LimitPeriod.MINUTE)
-            turn = asked[spec.provider] // a_minute if a_minute else 0
-            asked[spec.provider] += 1
-            delays[target_id] = delay_s + turn * RESTART_TURN_S
-        return delays
+    def first_delays(self) -> dict[str, float]:
+        """Return in how many seconds each target is probed that nothing recent is known of."""
+        probed = [target_id for target_id in self.probeables if target_id not in self.batches]
+        return first_delays(probed, self.engine, self.config, self.clock.wall())
 
     async def _first_probe(self, target_id: str, delay_s: float) -> None:
         await asyncio.sleep(delay_s)

@@ -194,7 +194,7 @@ async def test_a_restart_after_a_long_stop_does_not_probe_everything_at_once(sim
         now = daemon.clock.wall()
     later = Daemon(config, clock=ManualClock(wall=now + month), rng=Random(1))
     await later.start()
-    delays = later._first_delays()
+    delays = later.first_delays()
     await later.stop()
 
     assert {"flash", "flare"} == set(delays)
@@ -210,7 +210,7 @@ async def test_first_probes_of_a_provider_take_turns_in_its_minutes(tmp_path):
     text += "".join(target.replace('id = "t"', f'id = "t{i}"') for i in range(4))
     daemon = Daemon(parse(text, {"KEY": KEY}, "test"), clock=SystemClock(), rng=Random(1))
 
-    assert [0.0, 0.0, 121.0, 121.0, 242.0] == list(daemon._first_delays().values())
+    assert [0.0, 0.0, 121.0, 121.0, 242.0] == list(daemon.first_delays().values())
 
 
 async def test_a_restart_asks_nobody_who_is_to_be_waited_for(simulator, tmp_path):
@@ -223,7 +223,7 @@ async def test_a_restart_asks_nobody_who_is_to_be_waited_for(simulator, tmp_path
     # Longer than three slots ago, so that nothing recent is known of either.
     later = Daemon(config, clock=ManualClock(wall=stopped_at + 600), rng=Random(1))
     await later.start()
-    delays = later._first_delays()
+    delays = later.first_delays()
     await later.stop()
 
     assert {"flare"} == set(delays)
@@ -243,7 +243,7 @@ async def test_a_probe_that_a_kill_cut_off_is_not_sent_again_by_the_restart(simu
     writer.close()
     async with running(config) as daemon:
         await until(lambda: finished(daemon) == 1)
-        delays = daemon._first_delays()
+        delays = daemon.first_delays()
 
     assert {} == delays
     assert {"openai"} == {request.account for request in simulator.requests}
