@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
 from monitor.api import incident_routes, months, page_routes, problems, routes
+from monitor.api.access import Gate
 from monitor.errors import MonitorError
 from monitor.version import __version__
 
@@ -27,6 +28,7 @@ def build_api(sources: routes.Sources) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
+    app.add_middleware(Gate, access=sources.access)
     app.include_router(routes.build(sources))
     app.include_router(months.build(sources))
     app.include_router(incident_routes.build(sources))
