@@ -8,6 +8,7 @@ was accepted is on disk before anybody hears of it.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from monitor.core.reports import RECENT_S, Report, ReportFigures, Witnesses, ske
 from monitor.core.reports import why_not as _why_not
 from monitor.engine import Engine
 from monitor.errors import MonitorError, StoreError
-from monitor.limits import REPORT_FIGURES_S, REPORTS_WAITING_MAX
+from monitor.limits import REPORT_FIGURES_S, REPORTS_A_COMMIT_MAX, REPORTS_WAITING_MAX
 from monitor.store import reports as rows
 from monitor.store.reader import Reader
 from monitor.store.writer import Writer
@@ -77,6 +78,9 @@ class _Allowance:
     at: float = field(default=0.0)
 
 
+_Waiting = tuple[rows.Body, asyncio.Future[rows.Stored]]
+
+
 class ReportDesk:
     """Where reports come in. Its methods run on the loop."""
 
@@ -113,6 +117,8 @@ class ReportDesk:
         self._witnesses = Witnesses()
         self._allowances: dict[str, _Allowance] = {}
         self._waiting = 0
+        self._bodies: deque[_Waiting] = deque()
+        self._come = asyncio.Event()
         self._is_changed = True
         self.counts = DeskCounts()
 
@@ -149,7 +155,6 @@ class ReportDesk:
             stored = await self._store(client, good, now, skew_s)
         finally:
             self._waiting -= len(good)
-        self._tell(client, stored.new)
         self.counts.duplicates += stored.duplicates
         self.counts.rejected += len(rejected) + bad
         return Receipt(len(stored.new), stored.duplicates, tuple(rejected), skew_s)
@@ -177,9 +182,57 @@ class ReportDesk:
     ) -> rows.Stored:
         if not reports:
             return rows.Stored((), 0)
-        work = partial(rows.store, client=client, reports=reports, received_at=now, skew_s=skew_s)
-        # Once it is on its way a client that hangs up changes nothing: it is stored, and told.
-        return await asyncio.shield(asyncio.wrap_future(self._writer.ask(work)))
+        await asyncio.sleep(0)  # A large body is taken in steps, between which readers are served.
+        text = rows.text_of(reports)
+        body = rows.Body(client=client, reports=reports, text=text, received_at=now, skew_s=skew_s)
+        done: asyncio.Future[rows.Stored] = asyncio.get_running_loop().create_future()
+        self._bodies.append((body, done))
+        self._come.set()
+        return await done
+
+    async def commit(self) -> None:
+        """
+        Commit what waits, in groups, until cancelled; what waits then is not taken.
+
+        Whoever hangs up changes nothing: what is on its way is stored, and told.
+        """
+        try:
+            while True:
+                await self._come.wait()
+                self._come.clear()
+                while self._bodies:
+                    await self._commit(self._group())
+        finally:
+            for _, done in self._bodies:
+                _fail(done, StoreError("the daemon stops"))
+            self._bodies.clear()
+
+    def _group(self) -> list[_Waiting]:
+        """Take the oldest bodies that wait, as many as one commit holds, and at least one."""
+        group, count = [self._bodies.popleft()], 0
+        while self._bodies:
+            count += len(group[-1][0].reports)
+            if count + len(self._bodies[0][0].reports) > REPORTS_A_COMMIT_MAX:
+                break
+            group.append(self._bodies.popleft())
+        return group
+
+    async def _commit(self, group: Sequence[_Waiting]) -> None:
+        work = partial(rows.store, bodies=[body for body, _ in group])
+        try:
+            stored = await asyncio.wrap_future(self._writer.ask(work))
+        except StoreError as error:
+            for _, done in group:
+                _fail(done, error)
+            return
+        except asyncio.CancelledError:
+            for _, done in group:
+                _fail(done, StoreError("the daemon stops"))
+            raise
+        for (body, done), one in zip(group, stored, strict=True):
+            self._tell(body.client, one.new)
+            if not done.done():
+                done.set_result(one)
 
     def _tell(self, client: str, reports: Sequence[Report]) -> None:
         if not reports:
@@ -232,3 +285,8 @@ class ReportDesk:
 
     def _windows_of(self, target: str) -> Mapping[str, float]:
         return self._engine.windows_of(target)
+
+
+def _fail(done: asyncio.Future[rows.Stored], error: StoreError) -> None:
+    if not done.done():
+        done.set_exception(error)

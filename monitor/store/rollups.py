@@ -25,14 +25,12 @@ from sqlmodel import Session
 
 from monitor.core.sketch import Sketch
 from monitor.core.snapshot import GapReason, ProbeCount, Totals
+from monitor.core.tallies import DAY_S, EVER_S, HOUR_S, MINUTE_S, Tallies
 from probes.model import ErrorClass, Outcome, ProbeKind
 
-MINUTE_S: Final = 60
-HOUR_S: Final = 3_600
-DAY_S: Final = 86_400
-EVER_S: Final = 0  # The span of what is summed since the first probe.
 SOURCE: Final = "canary"  # Probes of our own, free calls among them.
 CLIENT: Final = "report"  # The kind of what clients report; the source is the client.
+_OF_CLIENT: Final = "client/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +111,12 @@ _ALL: Final = (_DAYS, _EVER, _GAPS)
 
 
 def _reports(span_s: int) -> _RollUp:
-    at = f"CAST(at / {span_s} AS INTEGER) * {span_s}" if span_s else "0"
+    at = f"CAST(at / {span_s} AS INTEGER) * {span_s}"
     return _RollUp(
         table="rollups",
         rows="reports",
         keys=7,
-        sums=f"target_id, '{CLIENT}', 'client/' || client, {span_s}, {at}, 0, "
+        sums=f"target_id, '{CLIENT}', '{_OF_CLIENT}' || client, {span_s}, {at}, 0, "
         "coalesce(error, ''), count(*), 0, 0.0, coalesce(sum(CASE WHEN error IS NULL "
         "THEN CAST(round(latency_s * 1e6) AS INTEGER) END), 0), 0, "
         "sketch(CASE WHEN error IS NULL THEN latency_s END)",
@@ -126,7 +124,12 @@ def _reports(span_s: int) -> _RollUp:
     )
 
 
-_REPORTS: Final = tuple(map(_reports, (MINUTE_S, HOUR_S, DAY_S, EVER_S)))
+# What the sums of reports have to be; they are made by :func:`add_reports`.
+_REPORTS: Final = {span_s: _reports(span_s) for span_s in (MINUTE_S, HOUR_S, DAY_S)}
+_ADD: Final = (
+    f"INSERT INTO rollups VALUES (?, '{CLIENT}', ?, ?, ?, 0, ?, ?, 0, 0.0, ?, 0, ?) "  # noqa: S608
+    f"ON CONFLICT DO UPDATE SET {_ADDING}"
+)
 
 
 class _SketchOf:
@@ -160,7 +163,7 @@ def teach(connection: sqlite3.Connection) -> None:
 @contextmanager
 def rolled_up(connection: Connection, tables: Collection[str]) -> Iterator[None]:
     """Add what is inserted into *tables* within to its roll-ups, when it ends well."""
-    concerned = [of for of in (*_ALL, *_REPORTS) if of.rows in tables]
+    concerned = [of for of in _ALL if of.rows in tables]
     newest = [connection.exec_driver_sql(of.newest).scalar_one() for of in concerned]
     yield
     for of, before in zip(concerned, newest, strict=True):
@@ -169,6 +172,23 @@ def rolled_up(connection: Connection, tables: Collection[str]) -> Iterator[None]
             connection.exec_driver_sql(of.add_one, (after,))
         else:
             connection.exec_driver_sql(of.add("id > ?"), (before,))
+
+
+def add_reports(connection: Connection, sums: Tallies) -> None:
+    """Add *sums* of reports, of all lengths of span, to those there are."""
+    rows = [
+        (
+            key.target, _OF_CLIENT + key.client, key.span_s, key.at, key.error, tally.n,
+            tally.latency_us, tally.latency.to_bytes() if tally.latency.n else None,
+        )
+        for key, tally in sums.items()
+    ]  # fmt: skip
+    connection.exec_driver_sql(_ADD, rows)
+
+
+def client_of(source: str) -> str:
+    """Return the client whose reports *source* names."""
+    return source.removeprefix(_OF_CLIENT)
 
 
 def fill(connection: Connection) -> None:

@@ -9,9 +9,10 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from monitor.core.tallies import DAY_S
 from monitor.store.migrations import STEPS
 from monitor.store.pruning import pruned_before
-from monitor.store.rollups import DAY_S, disagreements, disagreements_ever
+from monitor.store.rollups import disagreements, disagreements_ever
 from probes.model import ProbeKind
 
 Check = tuple[str, Callable[[], Iterable[str]]]

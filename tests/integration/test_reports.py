@@ -234,6 +234,12 @@ async def test_a_restart_forgets_no_failure_and_no_figure(world, tmp_path):
     assert 1 == said["windows"]["1h"]["bad"]
 
 
+def a_body(name, reports, at=NOW):
+    """What a call brings."""
+    text = rows.text_of(reports)
+    return rows.Body(client=name, reports=reports, text=text, received_at=at, skew_s=0.0)
+
+
 def by_hand(found, target, since):
     """The figures of one target as the raw rows give them."""
     clients = {}
@@ -269,9 +275,9 @@ def test_figures_from_sums_are_those_of_the_rows(tmp_path, seed):
         name = rng.choice(["shop", "blog", "app"])
 
         def work(connection: Connection, name=name, reports=reports):
-            return rows.store(connection, name, reports, received_at=NOW, skew_s=0.0)
+            return rows.store(connection, [a_body(name, reports)])
 
-        stored = writer.ask(work).result(10)
+        (stored,) = writer.ask(work).result(10)
         assert len(reports) == len(stored.new) + stored.duplicates
         made += [(name, report) for report in stored.new]
     writer.close()
@@ -302,8 +308,9 @@ number = 0
 while True:
     batch = [Report(f"{sys.argv[2]}-{number + n}", "alpha", 1e9, None, 1.0, 1) for n in range(50)]
     number += 50
-    asked = writer.ask(lambda c: rows.store(c, "shop", batch, received_at=1e9, skew_s=0.0))
-    stored = asked.result(30)
+    text = rows.text_of(batch)
+    body = rows.Body(client="shop", reports=batch, text=text, received_at=1e9, skew_s=0.0)
+    (stored,) = writer.ask(lambda c: rows.store(c, [body])).result(30)
     print(len(stored.new), flush=True)
 """
 
