@@ -144,7 +144,7 @@ class ReportDesk:
         good: list[Report] = []
         rejected: list[Rejected] = []
         for index, told in reports:
-            report = told._replace(at=told.at + skew_s)
+            report = told._replace(at=told.at + skew_s) if skew_s else told
             why = _why_not(report, self._targets, now)
             if why is None:
                 good.append(report)
