@@ -18,7 +18,8 @@ from typing import Final
 import structlog
 
 from monitor.clock import Clock
-from monitor.core.reports import RECENT_S, Report, ReportFigures, Witnesses, skew_of
+from monitor.core.hearsay import HORIZON_S, said_of
+from monitor.core.reports import Report, ReportFigures, skew_of
 from monitor.core.reports import why_not as _why_not
 from monitor.engine import Engine
 from monitor.errors import MonitorError, StoreError
@@ -114,7 +115,6 @@ class ReportDesk:
         self._clock = clock
         self._per_minute = per_client_per_minute
         self._on_step = on_step
-        self._witnesses = Witnesses()
         self._allowances: dict[str, _Allowance] = {}
         self._waiting = 0
         self._bodies: deque[_Waiting] = deque()
@@ -238,22 +238,20 @@ class ReportDesk:
         if not reports:
             return
         self._is_changed = True
-        for target, step in self._witnesses.hear(client, reports).items():
-            self._engine.report(target, step.at, step.error)
+        told = said_of(client, reports)
+        for target in self._engine.reported(told, self._clock.wall()):
             self._on_step(target)
 
     def restore(self) -> None:
         """
-        Hear again what came in the last minutes, so that a restart forgets no failure.
+        Hear again what was said in the last hour, so that a restart forgets no failure.
 
         Runs in the thread that replays the store.
         """
+        now = self._clock.wall()
         with self._reader.snapshot() as connection:
-            found = list(rows.recent(connection, self._clock.wall() - RECENT_S))
-        for client, report in found:
-            if report.target in self._targets:
-                for target, step in self._witnesses.hear(client, [report]).items():
-                    self._engine.report(target, step.at, step.error)
+            told = rows.minutes(connection, now - 2 * HORIZON_S)
+        self._engine.reported(told, now)
 
     async def run(self) -> None:
         """Keep the figures of reports up to date."""
@@ -275,11 +273,7 @@ class ReportDesk:
         self._engine.reports = await asyncio.to_thread(self._figures)
 
     def _figures(self) -> ReportFigures:
-        alone = {
-            target: clients
-            for target in self._targets
-            if (clients := self._witnesses.failing_alone(target))
-        }
+        alone = self._engine.failing_alone()
         with self._reader.snapshot() as connection:
             return rows.figures(connection, self._windows_of, self._clock.wall(), alone)
 

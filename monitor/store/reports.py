@@ -16,6 +16,7 @@ from typing import Final
 from sqlalchemy import Connection, Index
 from sqlmodel import Field, SQLModel
 
+from monitor.core.hearsay import Said
 from monitor.core.reports import (
     ClientFigures,
     Report,
@@ -25,8 +26,8 @@ from monitor.core.reports import (
     client_figures,
     outcome_of,
 )
-from monitor.core.tallies import DAY_S, EVER_S, HOUR_S, MINUTE_S, by_minute, rolled_up
-from monitor.store.rollups import CLIENT, add_reports
+from monitor.core.tallies import DAY_S, EVER_S, HOUR_S, MINUTE_S, Key, by_minute, rolled_up
+from monitor.store.rollups import CLIENT, add_reports, client_of
 from probes.model import ErrorClass
 
 TABLE: Final = "reports"
@@ -126,6 +127,23 @@ def recent(connection: Connection, since: float) -> Iterator[tuple[str, Report]]
     ):
         cause = None if error is None else ErrorClass(error)
         yield client, Report(report_id, target, at, cause, latency_s, attempt)
+
+
+def minutes(connection: Connection, since: float) -> dict[Key, Said]:
+    """
+    Return the reports there were of each key from the minute that holds *since* on.
+
+    A minute's sums do not say when in it the newest was: it is given as the end.
+    """
+    found = connection.exec_driver_sql(
+        "SELECT at, target_id, source, error, n FROM rollups "  # noqa: S608
+        f"WHERE span_s = {MINUTE_S} AND at >= ? AND kind = ?",
+        (since // MINUTE_S * MINUTE_S, CLIENT),
+    )
+    return {
+        Key(MINUTE_S, at, target, client_of(source), error): Said(n, at + MINUTE_S)
+        for at, target, source, error, n in found
+    }
 
 
 def figures(

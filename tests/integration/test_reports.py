@@ -196,6 +196,55 @@ async def test_a_failure_demotes_at_once_and_a_canary_proves_the_recovery(world)
     assert State.HEALTHY is daemon.engine.health(first, daemon.clock.wall()).state
 
 
+async def test_a_client_that_goes_on_failing_alone_does_not_spend_the_money_of_probes(world):
+    """Its failures are asked about once; while canaries go on to be good they become rare."""
+    daemon, _, send = world
+    for number in range(4):  # Failures that the first canary has answered.
+        await send(row(daemon, number, error="overloaded", age=240 - 60 * number))
+        assert daemon.engine.extra_due("flash", float("inf")) is None
+    canary = daemon.engine.last_start("flash")
+    await send(row(daemon, 9, error="overloaded"))
+
+    assert State.SUSPECT is daemon.engine.health("flash", daemon.clock.wall()).state
+    assert daemon.engine.extra_due("flash", float("inf")) >= canary + 8 * 30
+
+
+async def test_a_report_before_any_canary_changes_no_state(world, tmp_path):
+    """Nothing is known that it could make worse; it is stored and counted."""
+    daemon, _, send = world
+    config = replace(daemon.config, store_path=tmp_path / "b.db")
+    await daemon.stop()
+    async with running(replace(config, specs=daemon.config.specs)) as fresh, client(fresh) as http:
+        answer = await http.post(
+            "/v1/reports",
+            json={"sent_at": rfc3339(fresh.clock.wall()), "reports": [row(fresh, error="timeout")]},
+            headers=(await send()).request.headers,
+        )
+
+    assert 202 == answer.status_code
+
+
+async def test_a_clock_that_is_off_by_more_than_a_day_is_no_clock(world):
+    """Nothing is taken: a body that comes again after its ids are forgotten cannot count twice."""
+    daemon, _, send = world
+    now = daemon.clock.wall()
+    for off, word in ((-90_000, "behind"), (90_000, "ahead of")):
+        answer = await send(row(daemon), sent_at=now + off)
+        (wrong,) = answer.json()["errors"]
+        assert (422, "/sent_at") == (answer.status_code, wrong["pointer"])
+        assert word in wrong["detail"]
+
+
+async def test_a_row_that_does_not_say_what_it_came_to_is_no_picture(world):
+    """What a client forgot is rejected, not counted as good."""
+    daemon, _, send = world
+    told = row(daemon)
+    del told["error"]
+    said = (await send(told)).json()
+
+    assert (0, "/reports/0/error") == (said["accepted"], said["rejected"][0]["pointer"])
+
+
 async def test_a_client_that_fails_alone_is_named_and_demotes_nobody(world):
     """Another one's pictures vouch for the target."""
     daemon, http, send = world
