@@ -16,6 +16,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import isclose
 from operator import add
 from typing import Any, Final
@@ -232,13 +233,36 @@ def disagreements(
             yield f"{of.table} {key}: {of.rows} make {rows.get(key)}, it says {sums.get(key)}"
 
 
+def report_disagreements(connection: Connection, span_s: int, since: float) -> Iterator[str]:
+    """
+    Yield where the sums of reports over spans of one length are not those of the rows.
+
+    Args:
+        connection: One that was taught (:func:`teach`).
+        span_s: A minute, an hour or a day.
+        since: Start of a UTC day from which on neither was pruned.
+    """
+    of = _REPORTS[span_s]
+    by = ", ".join(str(key + 1) for key in range(of.keys))
+    rows = connection.exec_driver_sql(f"{of.of('at >= ?')} ORDER BY {by}", (since,))
+    sums = connection.exec_driver_sql(
+        f"SELECT * FROM {of.table} WHERE kind = ? AND span_s = ? AND at >= ? ORDER BY {by}",  # noqa: S608
+        (CLIENT, span_s, since),
+    )
+    # Side by side, a row of each at a time: a busy week has millions.
+    for row, kept in zip_longest(rows, sums):
+        if row is None or kept is None or tuple(row) != tuple(kept):
+            yield f"{of.table}: {of.rows} make {row and tuple(row)}, it says {kept and tuple(kept)}"
+            return  # What follows may only be shifted.
+
+
 def disagreements_ever(connection: Connection) -> Iterator[str]:
     """Yield where the sums of all time are not those of the days."""
     sums: dict[int, dict[tuple[object, ...], list[Any]]] = {DAY_S: {}, EVER_S: {}}
     for row in connection.exec_driver_sql(
         "SELECT span_s, target_id, kind, source, is_sample, error, n, slots_us, slots_square, "
-        "latency_us, cost_micros, sketch FROM rollups WHERE source = ? ORDER BY at",
-        (SOURCE,),
+        "latency_us, cost_micros, sketch FROM rollups WHERE span_s IN (?, ?) ORDER BY at",
+        (DAY_S, EVER_S),
     ):
         *numbers, stored = row[6:]
         kept = sums[row[0]].setdefault(tuple(row[1:6]), [0, 0, 0.0, 0, 0, Sketch()])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from contextlib import closing
@@ -21,6 +23,7 @@ from monitor.core.reports import Report, Sums, client_figures
 from monitor.core.snapshot import State
 from monitor.store import reports as rows
 from monitor.store.reader import Reader
+from monitor.store.verify import checks
 from monitor.store.writer import Writer
 from monitor.tokens import Scope
 from probes.model import ErrorClass
@@ -301,6 +304,22 @@ def by_hand(found, target, since):
     return client_figures(list(clients.values())) if clients else None
 
 
+def wrong(connection):
+    """What verifying finds."""
+    return [text for _, check in checks(connection) for text in check()]
+
+
+def wrong_after(path, damage, span_s):
+    """What verifying finds in a copy whose sums of one length are damaged."""
+    copy = path.with_name("copy.db")
+    shutil.copy(path, copy)
+    with closing(sqlite3.connect(copy)) as raw:
+        raw.execute(f"UPDATE rollups SET {damage} WHERE span_s = {span_s} AND sketch IS NOT NULL")
+        raw.commit()
+    with closing(Reader(copy)) as reader, reader.snapshot() as connection:
+        return wrong(connection)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_figures_from_sums_are_those_of_the_rows(tmp_path, seed):
     """However the rows came: batches, duplicates, clients; also after the rows are gone."""
@@ -334,6 +353,11 @@ def test_figures_from_sums_are_those_of_the_rows(tmp_path, seed):
     with closing(Reader(tmp_path / "a.db")) as reader, reader.snapshot() as connection:
         kept = list(rows.recent(connection, 0.0))
         figures = rows.figures(connection, lambda _: spans, NOW, {})
+
+        assert [] == wrong(connection)
+    for damage in ("n = n + 1", "sketch = NULL", "latency_us = 0"):
+        for span_s in (60, 3600, 86_400, 0):
+            assert wrong_after(tmp_path / "a.db", damage, span_s), (damage, span_s)
 
     assert sorted(made, key=repr) == sorted(kept, key=repr)
     assert len(made) == sum(figures.totals.values())
