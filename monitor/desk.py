@@ -150,11 +150,7 @@ class ReportDesk:
                 good.append(report)
             else:
                 rejected.append(Rejected(index, report.id, *why))
-        self._waiting += len(good)
-        try:
-            stored = await self._store(client, good, now, skew_s)
-        finally:
-            self._waiting -= len(good)
+        stored = await self._store(client, good, now, skew_s)
         self.counts.duplicates += stored.duplicates
         self.counts.rejected += len(rejected) + bad
         return Receipt(len(stored.new), stored.duplicates, tuple(rejected), skew_s)
@@ -169,11 +165,12 @@ class ReportDesk:
         rate = self._per_minute / _MINUTE_S
         allowance.left = min(self._per_minute, allowance.left + (now - allowance.at) * rate)
         allowance.at = now
-        if count > allowance.left:
+        # A full bucket lets any one body pass, or a small limit would never let a large one.
+        if allowance.left < min(count, self._per_minute):
             self.counts.refused += count
             raise BusyError(
                 f"{client!r} may send {self._per_minute} reports a minute",
-                min(_MINUTE_S, max(1.0, (count - allowance.left) / rate)),
+                max(1.0, (min(count, self._per_minute) - allowance.left) / rate),
             )
         allowance.left -= count
 
@@ -187,6 +184,7 @@ class ReportDesk:
         body = rows.Body(client=client, reports=reports, text=text, received_at=now, skew_s=skew_s)
         done: asyncio.Future[rows.Stored] = asyncio.get_running_loop().create_future()
         self._bodies.append((body, done))
+        self._waiting += len(reports)
         self._come.set()
         return await done
 
@@ -201,11 +199,14 @@ class ReportDesk:
                 await self._come.wait()
                 self._come.clear()
                 while self._bodies:
-                    await self._commit(self._group())
+                    group = self._group()
+                    await self._commit(group)
+                    self._waiting -= sum(len(body.reports) for body, _ in group)
         finally:
             for _, done in self._bodies:
                 _fail(done, StoreError("the daemon stops"))
             self._bodies.clear()
+            self._waiting = 0
 
     def _group(self) -> list[_Waiting]:
         """Take the oldest bodies that wait, as many as one commit holds, and at least one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from monitor import tokens
 from monitor.clock import SystemClock
 from monitor.core.reports import Report, Sums, client_figures
 from monitor.core.snapshot import State
+from monitor.limits import REPORTS_WAITING_MAX
 from monitor.store import reports as rows
 from monitor.store.reader import Reader
 from monitor.store.verify import checks
@@ -168,6 +170,40 @@ async def test_a_client_over_its_limit_is_sent_back_with_nothing_taken(world):
     assert 1 <= int(over.headers["Retry-After"]) <= 60
     assert 1000 == daemon.desk.counts.refused
     assert 202 == (await send(row(daemon), name="blog")).status_code
+
+
+async def test_a_limit_smaller_than_a_body_still_lets_one_pass(world):
+    """Else a client that sends larger bodies would be told to come again for ever."""
+    daemon, _, send = world
+    daemon.desk._per_minute = 10
+    first = await send(*[row(daemon, n) for n in range(50)])
+    second = await send(row(daemon, 99))
+
+    assert (202, 429) == (first.status_code, second.status_code)
+
+
+async def test_what_waits_for_the_disk_is_bounded(world):
+    """Above the bound nothing of a body is taken, and it is told when to come again."""
+    daemon, _, send = world
+    daemon.desk._waiting = REPORTS_WAITING_MAX
+    full = await send(row(daemon, 1))
+    daemon.desk._waiting = 0
+    again = await send(row(daemon, 1))
+
+    assert (429, "1") == (full.status_code, full.headers["Retry-After"])
+    assert (202, 1) == (again.status_code, again.json()["accepted"])
+
+
+async def test_bodies_that_come_together_are_told_apart(world):
+    """They are committed in one step; each hears of its own rows."""
+    daemon, _, send = world
+    answers = await asyncio.gather(
+        *(send(*[row(daemon, f"{n % 7}-{m}") for m in range(n + 1)]) for n in range(20))
+    )
+
+    assert sum(range(1, 21)) == sum(a.json()["accepted"] + a.json()["duplicate"] for a in answers)
+    assert sum(a.json()["accepted"] for a in answers) == sum(20 - n for n in range(7))
+    assert 0 == daemon.desk._waiting
 
 
 async def test_a_skewed_clock_is_corrected_and_noted(world):
