@@ -41,6 +41,7 @@ from monitor.metrics import SelfFigures, build_registry, expose
 from monitor.months import Months
 from monitor.network import NetworkWatch
 from monitor.past import restore
+from monitor.pauses import Pauses
 from monitor.probe_log import happened
 from monitor.publisher import Publisher
 from monitor.runner import Probeable, Runner
@@ -112,6 +113,7 @@ class Daemon:
         self.tokens = TokenBook(config.tokens_path, clock)
         self.access = access_of(config, self.tokens)
         ledger = StoreLedger(self.writer, config.vantage, self.caps)
+        self.pauses = Pauses(self.writer)
         self.runner = Runner(
             self.probeables,
             driver=self.driver,
@@ -122,6 +124,7 @@ class Daemon:
             fitness=Fitness(self.lag, clock, self.network),
             redactor=Redactor(config.secrets),
             on_result=self._learned,
+            paused=self.pauses.at,
         )
         self.batches = Batches(
             self.probeables,
@@ -138,15 +141,7 @@ class Daemon:
             config.specs, config.pools, reader=self.reader, writer=self.writer, clock=clock
         )
         self.schedule = self._new_schedule()
-        self.desk = ReportDesk(
-            config.specs,
-            self.engine,
-            self.writer,
-            self.reader,
-            clock=clock,
-            per_client_per_minute=config.reports_per_minute,
-            on_step=self._learned,
-        )
+        self.desk = self._new_desk()
         self.upkeep = Upkeep(
             config.store_path, self.writer, self.reader, retention=config.retention, clock=clock
         )
@@ -168,6 +163,17 @@ class Daemon:
             lag=self.lateness,
         )
 
+    def _new_desk(self) -> ReportDesk:
+        return ReportDesk(
+            self.config.specs,
+            self.engine,
+            self.writer,
+            self.reader,
+            clock=self.clock,
+            per_client_per_minute=self.config.reports_per_minute,
+            on_step=self._learned,
+        )
+
     async def open(self) -> None:
         """Open the store and replay it; nothing is sent."""
         self._resources.enter_context(StoreLock(self.config.store_path))
@@ -176,6 +182,7 @@ class Daemon:
         seed = {SCHEDULE_SEED: str(self._rng.getrandbits(32))}
         await asyncio.to_thread(self.writer.start, seed)
         self._resources.callback(self.writer.close)
+        await self.pauses.load()
         await asyncio.to_thread(self._replay)
 
     async def start(self) -> None:
@@ -243,6 +250,7 @@ class Daemon:
     def tick(self) -> None:
         """Build and publish one snapshot; store what happened and the orders that changed."""
         now = self.clock.wall()
+        self.engine.paused = self.pauses.all(now)
         self.publisher.publish(self.engine.tick(now))
         for entry in self.engine.take_entries():
             self.writer.submit_entry(entry)
@@ -369,6 +377,9 @@ class Daemon:
         return build_api(
             routes.Sources(
                 access=self.access,
+                operator=routes.Operator(
+                    self.runner, self.pauses, self.probeables.__contains__, self._learned
+                ),
                 desk=self.desk,
                 publisher=self.publisher,
                 clock=self.clock,
