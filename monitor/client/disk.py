@@ -51,7 +51,7 @@ class Disk:
     def _told(self, document: dict[str, Any], clock: Clock) -> Told | None:
         if document["schema"] != _SCHEMA:
             return None
-        body = document["body"].encode()
+        body = bytes(document["body"], "utf-8")
         saved_at, ahead = float(document["confirmed_at"]), float(document["server_minus_wall_s"])
         etag = document["etag"]
         if not (math.isfinite(saved_at) and math.isfinite(ahead)):

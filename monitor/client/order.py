@@ -144,9 +144,10 @@ def static_places(order: Iterable[str | Place]) -> tuple[Place, ...]:
     places = [one if isinstance(one, Place) else Place(target=one) for one in order]
     if not places:
         raise ValueError("static_order is empty; list the targets to call while no daemon answers")
+    first: dict[str, Place] = {}
     for place in places:
-        slug(place.target, "a target of static_order")
-    return tuple({place.target: place for place in reversed(places)}.values())[::-1]
+        first.setdefault(slug(place.target, "a target of static_order"), place)
+    return tuple(first.values())
 
 
 def parse_time(value: Any) -> float | None:
