@@ -26,6 +26,7 @@ from monitor.client import (
     Settings,
     Source,
 )
+from monitor.clock import SystemClock
 from tests.support.orders import OrderDaemon, a_place, an_order, order_daemon, wait_until
 from tests.support.wire_server import answering, cut_after, dripping, hanging, response
 
@@ -170,9 +171,7 @@ def test_the_last_order_outlives_the_process_and_the_daemon(tmp_path):
 def test_the_clock_of_the_daemon_counts_for_retry_times():
     """A daemon (or a client) whose clock is a day wrong: the wait is what the daemon meant."""
     with order_daemon(ahead_s=86_400.0) as daemon:
-        from time import time
-
-        soon = datetime.fromtimestamp(time() + 86_400 + 600).astimezone().isoformat()
+        soon = datetime.fromtimestamp(SystemClock().wall() + 86_400 + 600).astimezone().isoformat()
         daemon.order = an_order(targets=[a_place("alpha", retry_at=soon), a_place("beta")])
         with a_client(daemon) as client:
             assert client.wait_live(20)
@@ -315,8 +314,7 @@ def test_many_threads_share_one_client_and_one_refresher():
 
         def ask() -> None:
             gate.wait()
-            for _ in range(200):
-                seen.append(client.order().targets)
+            seen.extend(client.order().targets for _ in range(200))
 
         threads = [threading.Thread(target=ask) for _ in range(16)]
         for thread in threads:

@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from hashlib import blake2b
-from time import monotonic, sleep
+from time import sleep
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from monitor.clock import SystemClock
 from tests.support.wire_server import Received, Script, WireServer, response, serving
 
+CLOCK = SystemClock()
 VALID_UNTIL = "2036-01-01T00:00:00.000Z"
 
 
@@ -91,7 +93,7 @@ class OrderDaemon:
         is_raw = isinstance(self.order, bytes)
         body = self.order if is_raw else json.dumps(self.order).encode()
         etag = f'"{blake2b(body, digest_size=8).hexdigest()}"'
-        headers = {"etag": etag, "date": formatdate(_wall() + self.ahead_s, usegmt=True)}
+        headers = {"etag": etag, "date": formatdate(CLOCK.wall() + self.ahead_s, usegmt=True)}
         if received.headers.get("if-none-match") == etag:
             return response(status=304, headers=headers | {"x-imgmon-valid-until": VALID_UNTIL})
         return response(body, headers=headers)
@@ -108,12 +110,6 @@ class OrderDaemon:
     def rows(self) -> list[dict[str, Any]]:
         """Every report that was taken, oldest first."""
         return [row for body in list(self.reports) for row in body["reports"]]
-
-
-def _wall() -> float:
-    from time import time
-
-    return time()
 
 
 @contextmanager
@@ -145,7 +141,7 @@ def order_daemon(**parts: Any) -> Iterator[OrderDaemon]:
 
 def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     """Wait for *condition*; the limit only turns a hang into a failure."""
-    ends = monotonic() + seconds
+    ends = CLOCK.monotonic() + seconds
     while not condition():
-        assert monotonic() < ends, "it never came true"
+        assert CLOCK.monotonic() < ends, "it never came true"
         sleep(0.005)

@@ -159,11 +159,11 @@ def test_mistakes_say_nothing_of_a_provider(error):
 def test_a_status_that_is_no_status_is_none():
     """Error numbers and truth values of other libraries are not HTTP."""
 
-    class Odd(Exception):
+    class OddError(Exception):
         code = 7
         status = True
 
-    assert judge(Odd(), NOW) is None
+    assert judge(OddError(), NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_wait_in_the_past_is_none_ahead():
 
 
 def test_a_streamed_body_that_was_not_read_is_judged_by_its_status():
-    """httpx raises for its text; that is no reason to raise here."""
+    """Its library raises for its text; that is no reason to raise here."""
     answer = httpx.Response(429, stream=httpx.ByteStream(b"x"), request=REQUEST)
 
     assert (

@@ -54,7 +54,7 @@ class Following:
                     etag=None,
                     confirmed_at=self.clock.monotonic(),
                     server_ahead_s=ahead_s,
-                )  # fmt: skip
+                )
             )
         return held.order()
 
@@ -259,17 +259,17 @@ def test_the_applications_own_word_comes_first():
     """It may name a class, a whole failure, or leave it to us."""
     client = Following()
 
-    class Odd(Exception):
+    class OddError(Exception):
         pass
 
     def words(error: Exception) -> Failure | ErrorClass | None:
         return {"busy": E.OVERLOADED, "wait": Failure(E.RATE_LIMITED, 60.0)}.get(str(error))
 
     failover = Failover(client, classify=words)
-    failover.call(playing(client.clock, alpha=Odd("busy"), beta=Odd("wait")))
+    failover.call(playing(client.clock, alpha=OddError("busy"), beta=OddError("wait")))
     assert [E.OVERLOADED, E.RATE_LIMITED, None] == [one[1] for one in client.reported]
-    with pytest.raises(Odd):
-        failover.call(playing(client.clock, gamma=Odd("other")))
+    with pytest.raises(OddError):
+        failover.call(playing(client.clock, gamma=OddError("other")))
 
 
 @pytest.mark.parametrize(
