@@ -30,11 +30,17 @@ SERVED = {
 
 
 def client_of(target: str, timeout_s: float) -> genai.Client:
-    """Return a client for *target*; Google's wants its time limit in milliseconds, when it is made."""
+    """Return a client for *target*; it wants its time limit in milliseconds, when it is made."""
     name, base_url, _ = SERVED[target]
     base_url = os.environ.get(f"{name}_BASE_URL", base_url)
-    options = types.HttpOptions(base_url=base_url, timeout=max(1, int(timeout_s * 1000)))
-    return genai.Client(api_key=os.environ[f"{name}_API_KEY"], http_options=options)
+    key = os.environ[f"{name}_API_KEY"]
+    options = types.HttpOptions(
+        base_url=base_url,
+        api_version="v1beta",  # The one that relays know too.
+        timeout=max(1, int(timeout_s * 1000)),
+        headers={"Authorization": f"Bearer {key}"} if name != "GEMINI" else None,
+    )
+    return genai.Client(api_key=key, http_options=options)
 
 
 async def main(prompt: str, path: Path) -> None:
@@ -58,7 +64,7 @@ async def main(prompt: str, path: Path) -> None:
     ) as client:
         await client.wait_live(1)
         picture = await Failover(client, targets=SERVED).acall(draw)
-    path.write_bytes(picture)
+    await asyncio.to_thread(path.write_bytes, picture)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import os
 import sys
 from pathlib import Path
 
+import httpx
 import openai
 
 from monitor.client import Attempt, Failover, NoImage, PriorityClient
@@ -53,12 +54,8 @@ def main(prompt: str, path: Path) -> None:
         if image is not None and image.b64_json:
             return base64.b64decode(image.b64_json)
         if image is not None and image.url:
-            return (
-                sdks[attempt.target]
-                .with_options(timeout=attempt.timeout_s)
-                ._client.get(image.url)
-                .content
-            )
+            # A link needs no key, and its host may not be shown one.
+            return httpx.get(image.url, timeout=attempt.timeout_s).raise_for_status().content
         raise NoImage
 
     with PriorityClient(

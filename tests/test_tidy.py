@@ -16,7 +16,7 @@ FUNCTION_LINES_MAX = 70
 MODULE_LINES_MAX = 400
 TOP_LEVEL = {
     ".ci", ".gitattributes", ".gitignore", ".dockerignore", "CHANGELOG.md", "CONTRIBUTING.md",
-    "DESIGN.md", "Dockerfile", "LICENSE", "README.md", "compose.yaml", "dev.py", "grafana",
+    "DESIGN.md", "Dockerfile", "LICENSE", "README.md", "compose.yaml", "dev.py", "examples", "grafana",
     "monitor", "monitor.example.toml", "probes", "pyproject.toml", "requirements.lock", "tests",
 }  # fmt: skip
 BANNED_WORDS = ("TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error")

@@ -58,7 +58,7 @@ def command(
     """
     Answer HAProxy's agent checks with the order of POOL.
 
-    HAProxy sends a target's id (`agent-send "openai-flare\\n"`) and is answered with a weight and a
+    HAProxy sends a target's id and a line feed (its option agent-send) and is answered with a weight and a
     state. While the daemon is away the last order counts; before there was any, weights stay as they
     are configured.
     """

@@ -115,7 +115,7 @@ _RULES: Final[tuple[tuple[frozenset[int], tuple[str, ...], ErrorClass], ...]] = 
     (frozenset({400, 403}), (
         "location is not supported", "country", "region", "verified", "verification",
         "failed_precondition", "not_entitled"), E.NOT_ENTITLED),
-    (frozenset({400, 403, 422, 503}), ("model_not_found", "model not found", "model does not exist"),
+    (frozenset({400, 403, 422}), ("model_not_found", "model not found", "model does not exist"),
      E.MODEL_GONE),
     (frozenset({429}), ("limit: 0,", "limit: 0\n", '"quotavalue": "0"'), E.NOT_ENTITLED),
     (frozenset({429}), ("perday", "per day", "daily", "(rpd)", "每日", "每天"), E.QUOTA_EXHAUSTED),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -112,7 +113,7 @@ def test_a_blocked_prompt_is_not_paid_for_twice(simulator, tmp_path):
     with order_daemon(order=order) as daemon:
         done, picture = run("openai_sdk.py", simulator, daemon.url, tmp_path)
 
-        assert "moderation_blocked" in done.stderr
+        assert "rejected by the safety system" in done.stderr
         assert picture is None
         assert [("openai-flare", "policy_blocked")] == [
             (row["target"], row["error"]) for row in daemon.rows
@@ -131,3 +132,28 @@ def test_when_nobody_draws_an_example_says_what_each_said(simulator, tmp_path):
     assert 1 == done.returncode
     assert "openai-flare: billing" in done.stderr
     assert "laozhang-flux: server_error" in done.stderr
+
+
+def test_the_five_lines_of_the_readme_do_what_they_say(simulator, tmp_path, monkeypatch):
+    """As pasted, but for the daemon's address: the live order's first target is drawn by."""
+    text = (ROOT / "README.md").read_text().split("## Read the order: five lines", 1)[1]
+    block = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    called = []
+
+    def draw(target: str, model: str, timeout_s: float) -> bytes:
+        called.append((target, model, timeout_s))
+        return b"picture"
+
+    with order_daemon(order=order_of(simulator, "openai-flare")) as daemon:
+        names = {"draw": draw}
+        exec(block.replace("http://127.0.0.1:8720", daemon.url), names)
+        with names["client"] as client:
+            assert client.wait_live(20)
+            assert b"picture" == names["failover"].call(
+                lambda attempt: draw(attempt.target, attempt.model, attempt.timeout_s)
+            )
+
+    assert b"picture" == names["picture"]
+    assert ("openai-flare", "", 60) == called[0]  # Static: nobody was asked yet.
+    assert ("openai-flare", "gpt-image-2.5-flare", 60) == called[1]
