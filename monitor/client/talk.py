@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
 from random import Random
 from typing import Any, Final
 
@@ -15,6 +17,12 @@ from monitor.client.clock import Clock
 logger: Final = logging.getLogger("imgmon.client")
 _BACK_OFF_S: Final = 0.5
 _SAME_LINE_S: Final = 300.0
+
+# What httpx imports at its first request. In the background that would be 100 ms of work beside the
+# first calls of the application, each of which may wait 5 ms for the interpreter's lock.
+for _name in ("httpcore", "anyio._backends._asyncio", "h11"):
+    with suppress(ImportError):
+        import_module(_name)
 
 
 class NotUnderstoodError(Exception):

@@ -14,6 +14,7 @@ import threading
 from datetime import datetime
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -443,6 +444,25 @@ print(sorted(m for m in sys.modules if m.startswith(("monitor", "probes"))))
     assert "alpha live" == first
     assert "monitor.client.failover" in modules
     assert "probes" not in modules
+
+
+def test_the_background_imports_nothing_any_more():
+    """A hundred milliseconds of imports beside the first calls would hold them up."""
+    code = """
+import sys
+from monitor.client import PriorityClient, Settings
+client = PriorityClient(sys.argv[1], "image", static_order=["a"], token="t",
+                        settings=Settings(cache_dir=sys.argv[2], report_s=0.01))
+known = set(sys.modules)
+client.report("a", None, 1.0)
+assert client.wait_live(20)
+client.close()
+print(client.status.reports.sent, sorted(set(sys.modules) - known))
+"""
+    with order_daemon() as daemon, TemporaryDirectory() as folder:
+        done = python(code, daemon.url, folder)
+
+    assert ("1 []\n", "") == (done.stdout, done.stderr)
 
 
 NO_IO = """
