@@ -37,7 +37,13 @@ def simulator(server: SimulatorServer) -> Iterator[SimulatorServer]:
     server.app.world.player.live.clear()
 
 
-def run(example: str, simulator: SimulatorServer, daemon_url: str, folder: Path, gemini="gemini"):
+def run(
+    example: str,
+    simulator: SimulatorServer,
+    daemon_url: str,
+    folder: Path,
+    python: str = sys.executable,
+) -> tuple[subprocess.CompletedProcess[str], bytes | None]:
     """Run an example as its first lines say; return the process and the picture it wrote."""
     native = example == "google_genai.py"
     environ = {
@@ -48,12 +54,13 @@ def run(example: str, simulator: SimulatorServer, daemon_url: str, folder: Path,
         "IMGMON_TOKEN": "reports",
         "OPENAI_API_KEY": "k-openai", "GEMINI_API_KEY": "k-gemini", "LAOZHANG_API_KEY": "k-relay",
         "OPENAI_BASE_URL": f"{simulator.base('openai')}/v1",
-        "GEMINI_BASE_URL": simulator.base(gemini),
+        "GEMINI_BASE_URL": simulator.base("gemini"),
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # Or it asks the internet for prices.
         "LAOZHANG_BASE_URL": simulator.base("laozhang") + ("" if native else "/v1"),
     }  # fmt: skip
     path = folder / "picture"
     done = subprocess.run(
-        [sys.executable, ROOT / "examples" / example, "A plain blue square.", path],
+        [python, ROOT / "examples" / example, "A plain blue square.", path],
         env=environ, cwd=folder, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     return done, path.read_bytes() if path.exists() else None
@@ -132,6 +139,29 @@ def test_when_nobody_draws_an_example_says_what_each_said(simulator, tmp_path):
     assert 1 == done.returncode
     assert "openai-flare: billing" in done.stderr
     assert "laozhang-flux: server_error" in done.stderr
+
+
+def test_a_litellm_router_follows_the_order_and_retries_down_it(simulator, tmp_path):
+    """The order's first target is overloaded: the router's retry goes to the second."""
+    # 200 MB are too much for the lock: any interpreter that has both packages will do.
+    python = os.environ.get("IMGMON_LITELLM_PYTHON", sys.executable)
+    probe = [
+        python,
+        "-c",
+        "from importlib.util import find_spec as f; assert f('litellm') and f('httpx')",
+    ]
+    if subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("no litellm; point IMGMON_LITELLM_PYTHON to an interpreter that has it")
+    simulator.set_fault("laozhang", Fault(kind=K.OVERLOADED))
+    seen = len(simulator.requests)
+    order = order_of(simulator, "not-served", "laozhang-flux", "openai-flare")
+    with order_daemon(order=order) as daemon:
+        done, picture = run("litellm_router.py", simulator, daemon.url, tmp_path, python)
+
+    assert 0 == done.returncode, done.stderr
+    assert Image.open(io.BytesIO(picture)).size[0] > 0
+    called = [one.path.split("/")[1] for one in simulator.requests[seen:]]
+    assert ["laozhang", "openai"] == called
 
 
 def test_the_five_lines_of_the_readme_do_what_they_say(simulator, tmp_path, monkeypatch):
