@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from monitor.client.background import Background, Settings, Status
-from monitor.client.clock import Clock
+from monitor.client.clock import Clock, SystemClock
 from monitor.client.errors import ErrorClass
 from monitor.client.order import Order, Place, Source, static_places
 from monitor.client.talk import logger
@@ -125,11 +125,11 @@ class _Runner:
             except RuntimeError:
                 return  # That loop is closed already.
 
-    def close(self, ends: float) -> None:
-        """Stop, wait for the thread until *ends* (monotonic) at most, give up what was not sent."""
+    def close(self, timeout_s: float) -> None:
+        """Stop, wait for the thread for *timeout_s* at most, give up what was not sent."""
         self.stop()
         if self.thread is not None and self.thread is not threading.current_thread():
-            self.thread.join(max(0.0, ends - self.background.clock.monotonic()))
+            self.thread.join(timeout_s)
         self.background.reports.drop_all()
 
 
@@ -138,11 +138,13 @@ _runners: weakref.WeakSet[_Runner] = weakref.WeakSet()
 
 @atexit.register
 def _at_exit() -> None:
+    clock = SystemClock()
+    ends = clock.monotonic() + _CLOSE_S  # Of all of them together.
     runners = list(_runners)
     for runner in runners:
         runner.stop()
     for runner in runners:
-        runner.close(runner.background.clock.monotonic() + _CLOSE_S)
+        runner.close(max(0.0, ends - clock.monotonic()))
 
 
 def _after_fork() -> None:
@@ -270,7 +272,7 @@ class PriorityClient(_Client):
 
     def close(self) -> None:
         """Send what reports wait, end the thread; two seconds at most. The order stays readable."""
-        self._runner.close(self.clock.monotonic() + _CLOSE_S)
+        self._runner.close(_CLOSE_S)
 
     def __enter__(self) -> Self:
         self.order()

@@ -671,3 +671,28 @@ def test_back_off_has_jitter_and_an_end():
     assert 0.5 <= pauses[0] <= 1.0 < pauses[3]
     assert 15.0 <= max(pauses) <= 30.0
     assert pauses != [back_off_s(n, Random(4), 30.0) for n in range(1, 40)]
+
+
+@pytest.mark.anyio
+async def test_a_fault_of_the_client_itself_is_logged_and_does_not_end_it(caplog):
+    """What nobody foresaw must not leave an order that silently grows old."""
+    from monitor.client.background import go_on
+
+    async def wrong() -> None:
+        raise ZeroDivisionError("nobody foresaw")
+
+    task = asyncio.create_task(go_on(wrong))
+    async with asyncio.timeout(20):
+        while "nobody foresaw" not in caplog.text:  # noqa: ASYNC110 - a log has no event
+            await asyncio.sleep(0)
+    assert not task.done()
+    task.cancel()
+
+
+def test_rejected_rows_are_read_from_any_answer():
+    """An answer of another shape rejects nothing, and raises nothing."""
+    from monitor.client.reports import rejected_rows
+
+    assert ["why"] == rejected_rows(b'{"rejected":[{"detail":"why"}]}')
+    for answer in (b"", b"[]", b"{}", b'{"rejected":5}', b'{"rejected":[1]}', b"<html>"):
+        assert [] == rejected_rows(answer)
