@@ -6,6 +6,7 @@ The order of a pool, always at hand: refreshed behind the application's back, ne
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import atexit
 import os
@@ -50,6 +51,13 @@ async def _in_a_thread(work: Callable[[], None]) -> None:
     await asyncio.to_thread(work)
 
 
+def _start(thread: threading.Thread, ended: threading.Event) -> None:
+    try:
+        thread.start()
+    except RuntimeError:  # No more threads, or the interpreter ends: tried again later.
+        ended.set()
+
+
 class _Runner:
     """Where a background runs; knows how to stop it from anywhere, and forgets it after a fork."""
 
@@ -65,6 +73,7 @@ class _Runner:
         self.next_start = 0.0
         self.running: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self.thread: threading.Thread | None = None
+        self.ended = threading.Event()
         self.task: asyncio.Task[None] | None = None
 
     def may_start(self, *, anew: bool = False) -> bool:
@@ -84,9 +93,13 @@ class _Runner:
             return
         try:
             if (self.thread is None or not self.thread.is_alive()) and self.may_start():
-                thread = threading.Thread(target=self._run, name="imgmon-client", daemon=True)
-                thread.start()
-                self.thread = thread
+                self.ended = threading.Event()
+                self.thread = threading.Thread(
+                    target=self._run, args=(self.ended,), name="imgmon-client", daemon=True
+                )
+                # Thread.start waits until the thread runs, on a busy machine for milliseconds. One
+                # that is not waited for does that for us.
+                _thread.start_new_thread(_start, (self.thread, self.ended))
         except RuntimeError as error:  # No more threads, or the interpreter ends.
             logger.warning("the order is not refreshed: %s", error)
         finally:
@@ -104,9 +117,12 @@ class _Runner:
         if self.may_start(anew=self.task is None or self.task.get_loop() is not loop):
             self.task = loop.create_task(self._main(_in_a_thread), name="imgmon-client")
 
-    def _run(self) -> None:
-        with asyncio.Runner(loop_factory=_Loop) as runner:
-            runner.run(self._main(_here))
+    def _run(self, ended: threading.Event) -> None:
+        try:
+            with asyncio.Runner(loop_factory=_Loop) as runner:
+                runner.run(self._main(_here))
+        finally:
+            ended.set()
 
     async def _main(self, offload: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
         stop = asyncio.Event()
@@ -128,7 +144,7 @@ class _Runner:
     def close(self, timeout_s: float) -> None:
         """Stop, wait for the thread for *timeout_s* at most, give up what was not sent."""
         self.stop()
-        if self.thread is not None and self.thread is not threading.current_thread():
+        if self.thread is not None and self.ended.wait(timeout_s) and self.thread.ident is not None:
             self.thread.join(timeout_s)
         self.background.reports.drop_all()
 

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from monitor.cli import main
 from monitor.cli.agent import agent_word
 from monitor.client.held import Held, Told
 from monitor.client.order import read_order, static_places
@@ -108,13 +110,10 @@ def test_arguments_that_cannot_work_are_said_in_a_line():
             ("image", taken.getsockname()[1], "cannot listen on"),
             ("no/pool", 0, "pool is"),
         ):
-            done = subprocess.run(
-                [sys.executable, "-m", "monitor", "agent", pool, "--url", "http://127.0.0.1:1",
-                 "--port", str(port)],
-                cwd=ROOT, capture_output=True, text=True, check=False,
-            )  # fmt: skip
-            assert 2 == done.returncode
-            assert expected in done.stderr
+            arguments = ["agent", pool, "--url", "http://127.0.0.1:1", "--port", str(port)]
+            done = CliRunner().invoke(main, arguments)
+            assert 2 == done.exit_code
+            assert expected in done.output
 
 
 @contextmanager

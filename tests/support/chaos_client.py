@@ -33,8 +33,20 @@ class SteppedClock(SystemClock):
         return super().wall() + self.step_s
 
 
-def call_once(client: PriorityClient, failover: Failover, number: int) -> tuple[int, int, str]:
-    """Ask and fail over once; return nanoseconds of each and the source; raises if anything did."""
+LONG_NS = 5_000_000
+
+
+def call_once(
+    client: PriorityClient, failover: Failover, number: int
+) -> tuple[int, int, str, bool]:
+    """
+    Ask and fail over once; raise whatever does.
+
+    Returns:
+        Nanoseconds of each, the source, and whether the call waited: it gave the processor away of
+        its own accord, for a lock or for I/O, and the kernel did not take it.
+    """
+    before = resource.getrusage(resource.RUSAGE_THREAD)
 
     def fn(attempt: Attempt) -> str:
         if attempt.number == 1 and number % 7 == 0:
@@ -46,7 +58,10 @@ def call_once(client: PriorityClient, failover: Failover, number: int) -> tuple[
     asked = perf_counter_ns()
     assert order.places
     assert failover.call(fn) in order.targets
-    return asked - began, perf_counter_ns() - asked, order.source.value
+    ended = perf_counter_ns()
+    after = resource.getrusage(resource.RUSAGE_THREAD)
+    waited = after.ru_nvcsw > before.ru_nvcsw and after.ru_nivcsw == before.ru_nivcsw
+    return asked - began, ended - asked, order.source.value, waited
 
 
 def disturb(what: str, clock: SteppedClock) -> None:
@@ -74,24 +89,26 @@ def main(url: str, folder: str, calls: int, *, is_collecting: bool = True) -> No
     for line in sys.stdin:
         wanted, what = line.split()
         disturb(what, clock)
-        seen, raised, asked_ns, called_ns = set(), [], [], []
+        seen, raised, asked_ns, called_ns, long = set(), [], [], [], [0, 0]
         for number in range(CALLS_MAX):
             if number >= calls and wanted in seen:
                 break
             try:
-                asked, called, source = call_once(client, failover, number)
+                asked, called, source, waited = call_once(client, failover, number)
             except Exception as error:  # noqa: BLE001 - whatever is raised is the finding
                 raised.append(repr(error))
                 break
             asked_ns.append(asked)
             called_ns.append(called)
             seen.add(source)
+            if asked + called > LONG_NS:
+                long[waited] += 1
             if number % 8 == 0:
                 sleep(0.0002)  # As fast as an application would ever call, not faster.
         answer = {
             "calls": len(asked_ns), "sources": sorted(seen), "raised": raised,
             "order_ns": summary(asked_ns), "failover_ns": summary(called_ns),
-            "failures": client.status.failures, "waiting": client.status.reports.waiting,
+            "preempted": long[0], "waited": long[1], "failures": client.status.failures, "waiting": client.status.reports.waiting,
         }  # fmt: skip
         sys.stdout.write(f"{json.dumps(answer)}\n")
         sys.stdout.flush()
