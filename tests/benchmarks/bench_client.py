@@ -1,7 +1,7 @@
 """
 How long the client keeps a caller while its daemon is killed, hangs and lies.
 
-Run as ``python tests/benchmarks/bench_client.py [CALLS]`` (2000 calls by default in each of nine
+Run as ``python tests/benchmarks/bench_client.py [CALLS]`` (2000 calls by default in each of ten
 troubles, those of tests/integration/test_client_chaos.py). Prints p50, p99 and the maximum of
 ``order()`` and of a whole ``Failover.call`` whose function returns at once, in microseconds; then the
 same without garbage collection. On a busy machine maxima are the kernel's, which sets a process aside

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.support.chaos import TROUBLES, trouble
 
-CALLS = 1_200  # In each of nine troubles.
+CALLS = 1_050  # In each of ten troubles.
 
 
 def test_ten_thousand_calls_never_raise_and_always_have_an_order(tmp_path):

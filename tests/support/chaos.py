@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from monitor.clock import SystemClock
 from probes.simulator.plans import calm_plan
 from probes.simulator.server import SimulatorServer
@@ -38,6 +40,7 @@ TROUBLES: tuple[tuple[str, str, str], ...] = (
     ("daemon", "live", "86400"),
     ("garbage", "memory", "-86400"),
     ("500", "memory", "free"),
+    ("daemon", "live", "0"),
     ("dripping", "memory", "3e9"),
     ("reset", "memory", "0"),
     ("daemon", "live", "full"),
@@ -108,7 +111,7 @@ def _met(
         for name, source, machine in TROUBLES:
             if name == "daemon" and daemon is None:
                 daemon = start_daemon(config)
-                wait_until(lambda: is_listening(port), 60)
+                wait_until(lambda: is_ready(port), 60)
             elif name == "killed" and daemon is not None:
                 daemon.kill()
                 daemon.wait()
@@ -137,9 +140,10 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def is_listening(port: int) -> bool:
-    """Whether connections to *port* are taken."""
-    import socket
-
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def is_ready(port: int) -> bool:
+    """Whether the daemon at *port* has an order."""
+    try:
+        address = f"http://127.0.0.1:{port}/v1/pools/image/priority"
+        return httpx.get(address, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
