@@ -38,6 +38,7 @@ from monitor.limits import (
 from monitor.metrics import SelfFigures, build_registry, expose
 from monitor.months import Months
 from monitor.network import NetworkWatch
+from monitor.notify.notifier import Notifier
 from monitor.past import restore
 from monitor.probe_log import happened
 from monitor.publisher import Publisher
@@ -146,6 +147,9 @@ class Daemon:
         self.upkeep = Upkeep(
             config.store_path, self.writer, self.reader, retention=config.retention, clock=clock
         )
+        self.notifier = Notifier(
+            config.routes, reader=self.reader, writer=self.writer, clock=clock, rng=rng
+        )
         self._rng = rng
         self.registry = build_registry(self.publisher, self._own_figures)
         self._tasks: list[asyncio.Task[None]] = []
@@ -177,6 +181,7 @@ class Daemon:
             asyncio.create_task(self.batches.run(), name="batches"),
             asyncio.create_task(self.months.run(), name="months"),
             asyncio.create_task(self.upkeep.run(), name="upkeep"),
+            asyncio.create_task(self.notifier.run(), name="notifications"),
         ]
         self.schedule.start(int(self.reader.fact(SCHEDULE_SEED)))
         log.info(
@@ -207,7 +212,7 @@ class Daemon:
         """Fire no more, drain, commit what is queued, close."""
         self.schedule.stop()
         self.upkeep.stop()
-        await asyncio.gather(self.runner.drain(), self.batches.drain())
+        await asyncio.gather(self.runner.drain(), self.batches.drain(), self.notifier.stop())
         await self.network.aclose()
         for task in self._tasks:
             task.cancel()
@@ -239,6 +244,12 @@ class Daemon:
                 targets=[place.target for place in order.places],
                 first_because=[reason.text for reason in order.places[0].reasons[:2]],
             )
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether what is published is as new as it should be."""
+        current = self.publisher.current
+        return current is not None and self.clock.wall() <= current.snapshot.stale_after
 
     def problems(self) -> list[str]:
         """Return why the daemon is not ready; empty when it is."""
@@ -340,6 +351,7 @@ class Daemon:
             store_pruned_total=self.upkeep.pruned,
             store_bytes=self.reader.size_bytes(),
             store_last_commit_at=stats.last_commit_at,
+            outbox=self.notifier.figures(),
         )
 
     def api(self) -> FastAPI:

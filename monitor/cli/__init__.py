@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "demo": "demo",
     "errors": "errors",
     "incidents": "incidents",
+    "notify": "notify",
     "openapi": "openapi",
     "order": "order",
     "plan": "plan",

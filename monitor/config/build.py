@@ -12,13 +12,15 @@ from typing import Final
 
 from monitor.clock import SystemClock
 from monitor.config.file import Tables, decode, read_tables, read_toml, suggestion
+from monitor.config.listen import exposed
 from monitor.config.maintenance import with_maintenance
 from monitor.config.model import Config
+from monitor.config.notify import outlets
 from monitor.config.providers import Provider, Providers, WireFormats, spend_cap
 from monitor.config.retention import retention
 from monitor.config.schema import ObjectiveTable, PoolTable, TargetTable
 from monitor.config.timing import Timing, mixed_pools
-from monitor.config.values import LOOPBACK, duration_text
+from monitor.config.values import duration_text
 from monitor.core.spec import PROFILES, WINDOWS, Objective, Policy, PoolSpec, Profile, TargetSpec
 from monitor.errors import ConfigError, Problem
 from monitor.limits import CONFIG_BYTES_MAX, LIVENESS_S_DEFAULT
@@ -116,6 +118,7 @@ class _Builder:
     ) -> None:
         self._tables = tables
         self._today = today
+        self._environ = environ
         self._problems = problems
         self._warnings: list[str] = []
         self._origins: dict[str, str] = {}
@@ -148,6 +151,12 @@ class _Builder:
         self._warnings.extend(mixed_pools(pools, specs))
         rest = self._tables.rest
         judging = rest.judging.model_dump()
+        routes = outlets(
+            rest.routes, specs, pools, self._environ,
+            check=self._check_reference, problems=self._problems, warnings=self._warnings,
+        )  # fmt: skip
+        secrets = [s for p in providers.values() for s in p.secrets]
+        secrets += [secret for outlet in routes for secret in outlet.secrets]
         return Config(
             targets=tuple(targets),
             specs=specs,
@@ -167,8 +176,9 @@ class _Builder:
             log_level=rest.log.level,
             vantage=rest.vantage,
             reference_hosts=tuple(rest.network.reference_hosts),
+            routes=routes,
             source=source,
-            secrets=tuple(dict.fromkeys(s for p in providers.values() for s in p.secrets)),
+            secrets=tuple(dict.fromkeys(secrets)),
             key_references=self._references("api_key"),
             balance_references=self._references("balance_key"),
             origins=self._origins,
@@ -211,12 +221,9 @@ class _Builder:
 
     def _check_server(self) -> None:
         server, store = self._tables.rest.server, self._tables.rest.store
-        if server.listen[0] not in LOOPBACK and not server.public_read:
-            self._problem(
-                "server.listen",
-                f"{server.listen[0]} is reachable from elsewhere, and reading asks for no token",
-                "listen on 127.0.0.1, or set public_read = true",
-            )
+        fault = exposed(server.listen, public_read=server.public_read, path="server.listen")
+        if fault is not None:
+            self._problems.append(fault)
         if store.path == ":memory:" or store.path.startswith("file:") or "\0" in store.path:
             self._problem("store.path", "must be the name of a file", 'write "imgmon.db"')
 
