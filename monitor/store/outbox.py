@@ -157,6 +157,14 @@ def backlog(session: Session) -> Backlog:
     return Backlog(*session.exec(query).one())
 
 
+def is_settled(session: Session) -> bool:
+    """Return whether every route has read all events, and nothing waits to be told or sent."""
+    newest = newest_event(session.connection())
+    rows = session.exec(select(RouteRow)).all()
+    has_read = all(row.event == newest and not _remembered(row.memory).waiting for row in rows)
+    return has_read and backlog(session).pending == 0
+
+
 def sent(connection: Connection, delivery: Delivery, now: float) -> None:
     """Note that a message has arrived."""
     _note(connection, delivery, fate=Fate.DONE.value, ended_at=now)
