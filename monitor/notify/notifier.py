@@ -221,10 +221,14 @@ class Notifier:
                     work = partial(outbox.tidy, routes=routes, now=self._clock.wall())
                     if gone := await asyncio.wrap_future(self._writer.ask(work)):
                         log.warning("notify.routes_gone", messages=gone)
-                self._backlog = await asyncio.to_thread(self._reader.ask, outbox.backlog)
+                await self.look()
             except StoreError as error:
                 log.warning("notify.store", error=str(error))
             await self._pause(_STORE_RETRY_S)
+
+    async def look(self) -> None:
+        """Read what waits, for the figures."""
+        self._backlog = await asyncio.to_thread(self._reader.ask, outbox.backlog)
 
     async def _pause(self, seconds: float) -> None:
         """Wait; stopping ends it."""

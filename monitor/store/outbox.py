@@ -19,6 +19,7 @@ from sqlalchemy import select as sql_select
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from monitor.core.events import Event, EventKind
+from monitor.core.notices import Topic
 from monitor.core.notify import Memory, Message, Route, due, fold
 from monitor.store.journal import EventRow, event_of, event_values
 
@@ -176,9 +177,16 @@ def failed(connection: Connection, delivery: Delivery, error: str, next_at: floa
 
 
 def give_up(connection: Connection, delivery: Delivery, error: str, now: float) -> None:
-    """Note that a message is tried no more, and tell it as an event."""
+    """
+    Note that a message is tried no more, and tell it as an event.
+
+    One that only told of such events makes no other: two routes that refuse everything would
+    otherwise tell of each other for ever.
+    """
     _note(connection, delivery, fate=Fate.GIVEN_UP.value, error=error, ended_at=now)
     message = delivery.message
+    if all(notice.topic is Topic.UNDELIVERED for notice in message.notices):
+        return
     data = {
         "route": message.route,
         "message": message.key,

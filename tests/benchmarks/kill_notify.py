@@ -11,8 +11,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-
-
 from tests.support.tellings import hear
 
 KILLS, SEED = 1000, 20261125

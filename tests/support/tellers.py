@@ -31,7 +31,9 @@ from monitor.store.reader import Reader
 from monitor.store.writer import Writer
 
 SECRET = "a-secret-of-the-test"
-ROUTE = Route(id="ops", topics=frozenset({Topic.DRIFT, Topic.OUTAGE}), group_wait_s=0.004, at_once=6)
+ROUTE = Route(
+    id="ops", topics=frozenset({Topic.DRIFT, Topic.OUTAGE}), group_wait_s=0.004, at_once=6
+)
 
 
 def event_of(name: str, number: int, at: float) -> Event:
@@ -67,7 +69,7 @@ async def tell(path: Path, url: str, name: str, seed: int, ready: int) -> None:
     running = asyncio.create_task(notifier.run())
     os.write(ready, b"r")
     for number in count():
-        writer.submit_event(event_of(name, number, time.time()))
+        writer.submit_event(event_of(name, number, SystemClock().wall()))
         if number % 3 == 2:
             await asyncio.to_thread(writer.flush)
             await asyncio.sleep(0.01)  # Most of its life goes by in sending.
@@ -78,7 +80,8 @@ async def tell_the_rest(path: Path, url: str) -> None:
     """Run the notifier until everything is told."""
     writer, reader, notifier = opened(path, url, 0)
     running = asyncio.create_task(notifier.run())
-    while not await asyncio.to_thread(reader.ask, outbox.is_settled):
+    # What has settled is told by the store alone.
+    while not await asyncio.to_thread(reader.ask, outbox.is_settled):  # noqa: ASYNC110
         await asyncio.sleep(0.02)
     await notifier.stop()
     await running
@@ -102,7 +105,9 @@ def main(path: Path, url: str, rounds: int, seed: int) -> int:
     rng = Random(seed)
     writer = Writer(path)
     writer.start()
-    writer.ask(lambda c: outbox.advance(c, ROUTE, 0.0)).result()  # It reads from the first event on.
+    writer.ask(
+        lambda c: outbox.advance(c, ROUTE, 0.0)
+    ).result()  # It reads from the first event on.
     writer.close()
     killed = 0
     for number in range(rounds):
