@@ -17,16 +17,13 @@ COPY tests/requirements.lock tests/requirements.lock
 RUN python -m venv /opt/build \
     && /opt/build/bin/pip install --no-cache-dir --require-hashes -r tests/requirements.lock \
     && python -m venv --without-pip /opt/imgmon \
-    && /opt/build/bin/pip --python /opt/imgmon/bin/python install --no-cache-dir --require-hashes -r requirements.lock \
-    # The extra for notifications; pinned and hashed by the same lock.
-    && /opt/build/bin/pip --python /opt/imgmon/bin/python install --no-cache-dir --require-hashes -c tests/requirements.lock apprise
+    && /opt/build/bin/pip --python /opt/imgmon/bin/python install --no-cache-dir --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY monitor ./monitor
 COPY probes ./probes
 # Compiled here: the image is read-only where it runs.
 RUN /opt/build/bin/python -m build --wheel --no-isolation --outdir /dist \
-    && /opt/build/bin/pip --python /opt/imgmon/bin/python install --no-cache-dir --no-deps /dist/*.whl \
-    && python -m compileall -q /opt/imgmon
+    && /opt/build/bin/pip --python /opt/imgmon/bin/python install --no-cache-dir --no-deps /dist/*.whl
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="imgmon" \
