@@ -147,9 +147,7 @@ class Daemon:
         self.upkeep = Upkeep(
             config.store_path, self.writer, self.reader, retention=config.retention, clock=clock
         )
-        self.notifier = Notifier(
-            config.routes, reader=self.reader, writer=self.writer, clock=clock, rng=rng
-        )
+        self.notifier = Notifier(config.routes, self.reader, self.writer, clock=clock, rng=rng)
         self._rng = rng
         self.registry = build_registry(self.publisher, self._own_figures)
         self._tasks: list[asyncio.Task[None]] = []

@@ -59,7 +59,10 @@ class Outlet:
     @property
     def secrets(self) -> tuple[str, ...]:
         """All that must not be shown: the values, and what in a URL looks like a token."""
-        parts = urlsplit(self.place)
+        try:
+            parts = urlsplit(self.place)
+        except ValueError:  # No URL at all: another problem says so.
+            parts = urlsplit("")
         texts = [*parts.path.split("/"), *(p.partition("=")[2] for p in parts.query.split("&"))]
         if self.channel is Channel.APPRISE:  # Many services have their token where a host stands.
             texts += [parts.hostname or "", parts.username or "", parts.password or ""]

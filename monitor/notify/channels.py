@@ -185,6 +185,9 @@ class AppriseUrl:
         }
         said = StringIO()
         handler = logging.StreamHandler(said)
+        own = threading.get_ident()  # Other routes have their own words.
+        handler.addFilter(lambda record: record.thread == own)
+        apprise.logger.setLevel(logging.WARNING)
         apprise.logger.propagate = False  # It logs URLs.
         apprise.logger.addHandler(handler)
         try:

@@ -69,9 +69,9 @@ class Notifier:
     def __init__(
         self,
         outlets: Sequence[Outlet],
-        *,
         reader: Reader,
         writer: Writer,
+        *,
         clock: Clock,
         rng: Random,
         look_s: float = NOTIFY_LOOK_S,

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
 from random import Random
 
 import pytest
+import structlog
 from sqlalchemy import create_engine, inspect
 from structlog.testing import capture_logs
 
@@ -93,11 +94,23 @@ def store(tmp_path):
     made.writer.close()
 
 
+@contextmanager
+def every_line() -> Iterator[list]:
+    """What is logged, whatever level another test has set."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(0))
+    try:
+        with capture_logs() as lines:
+            yield lines
+    finally:
+        structlog.configure(**before)
+
+
 @asynccontextmanager
 async def notifying(store: Store, *outlets: Outlet, clock=None) -> AsyncIterator[Notifier]:
     """A notifier that looks all the time; its routes have begun to read."""
     notifier = Notifier(
-        outlets, reader=store.reader, writer=store.writer, clock=clock or SystemClock(),
+        outlets, store.reader, store.writer, clock=clock or SystemClock(),
         rng=Random(1), look_s=0.005, retry_s=0.01,
     )  # fmt: skip
     running = asyncio.create_task(notifier.run())
@@ -400,7 +413,7 @@ async def test_a_store_that_refuses_stops_no_route_for_good(store):
     """What could not be written is said, and what was stored meanwhile is told afterwards."""
     with Receiver() as receiver:
         async with notifying(store, an_outlet(receiver.url)):
-            with capture_logs() as lines:
+            with every_line() as lines:
                 store.writer.close()
                 store.writer = Writer(store.path)
                 store.writer.start()
