@@ -43,17 +43,18 @@ def test(path: Path, route_id: str) -> None:
     outlet = known[route_id]
     if not outlet.place:
         raise ConfigProblem("\n".join(w for w in config.warnings if f"route {route_id}:" in w))
-    logs.configure("auto", "error", Redactor(config.secrets), sys.stderr)
-    attempts = asyncio.run(_try(outlet, SystemClock()))
+    redact = Redactor(config.secrets)
+    logs.configure("auto", "error", redact, sys.stderr)
+    attempts = asyncio.run(_try(outlet, SystemClock(), redact))
     for attempt in attempts:
         click.echo(f"{route_id}: {'sent' if attempt.is_sent else 'not sent'}, {attempt.words}")
     if not all(attempt.is_sent for attempt in attempts):
         raise SystemExit(PROVIDER_BAD)
 
 
-async def _try(outlet: Outlet, clock: Clock) -> list[Attempt]:
+async def _try(outlet: Outlet, clock: Clock, redact: Redactor) -> list[Attempt]:
     async with client() as http:
-        channel = channel_of(outlet, http, clock)
+        channel = channel_of(outlet, http, clock, redact)
         return [await channel.send(message) for message in test_messages(outlet, clock.wall())]
 
 

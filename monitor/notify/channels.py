@@ -62,10 +62,13 @@ class Channel(Protocol):
         ...
 
 
-def channel_of(outlet: Outlet, http: httpx.AsyncClient, clock: Clock) -> Channel:
-    """Return the channel of *outlet*, which must have a place."""
+def channel_of(outlet: Outlet, http: httpx.AsyncClient, clock: Clock, redact: Redactor) -> Channel:
+    """
+    Return the channel of *outlet*, which must have a place.
+
+    *redact* knows the secrets of all routes: apprise has one log for all of them.
+    """
     assert outlet.place
-    redact = Redactor(outlet.secrets)
     if outlet.channel is Kind.WEBHOOK:
         return Webhook(outlet.place, outlet.secret, _Post(http, clock, redact))
     if outlet.channel is Kind.PAGERDUTY:
@@ -185,8 +188,6 @@ class AppriseUrl:
         }
         said = StringIO()
         handler = logging.StreamHandler(said)
-        own = threading.get_ident()  # Other routes have their own words.
-        handler.addFilter(lambda record: record.thread == own)
         apprise.logger.setLevel(logging.WARNING)
         apprise.logger.propagate = False  # It logs URLs.
         apprise.logger.addHandler(handler)

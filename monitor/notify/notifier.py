@@ -31,6 +31,7 @@ from monitor.limits import (
 )
 from monitor.notify.channels import Attempt, Channel, channel_of, client
 from monitor.outbox_metrics import OutboxFigures
+from monitor.secrets import Redactor
 from monitor.store import outbox
 from monitor.store.outbox import Backlog, Delivery
 from monitor.store.reader import Reader
@@ -108,8 +109,9 @@ class Notifier:
         async with AsyncExitStack() as resources:
             http = client()
             resources.push_async_callback(http.aclose)
+            redact = Redactor(secret for o in self._outlets for secret in o.secrets)
             lines = [
-                _Line(o, channel_of(o, http, self._clock) if o.place else None)
+                _Line(o, channel_of(o, http, self._clock, redact) if o.place else None)
                 for o in self._outlets
             ]
             self._tasks = [

@@ -26,6 +26,7 @@ from monitor.core.words import rfc3339
 from monitor.limits import NOTIFY_GIVE_UP_S
 from monitor.notify.channels import channel_of, client
 from monitor.notify.notifier import Notifier
+from monitor.secrets import Redactor
 from monitor.store import outbox
 from monitor.store.migrations import STEPS
 from monitor.store.reader import Reader
@@ -129,7 +130,9 @@ async def one_attempt(outlet: Outlet, event: Event | None = None, clock=None):
     memory = fold(Memory(), 7, event or outage(), outlet.route, NOW)
     (message, *_) = due(memory, outlet.route, NOW)[1]
     async with client() as http:
-        return await channel_of(outlet, http, clock or SystemClock()).send(message), message
+        return await channel_of(
+            outlet, http, clock or SystemClock(), Redactor(outlet.secrets)
+        ).send(message), message
 
 
 async def test_a_webhook_is_signed_and_has_the_same_key_in_body_and_header(store):
@@ -138,7 +141,9 @@ async def test_a_webhook_is_signed_and_has_the_same_key_in_body_and_header(store
         outlet = an_outlet(receiver.url, secret=SECRET)
         attempt, message = await one_attempt(outlet, clock=ManualClock(wall=NOW))
         async with client() as http:
-            await channel_of(outlet, http, ManualClock(wall=NOW + 9)).send(message)
+            await channel_of(
+                outlet, http, ManualClock(wall=NOW + 9), Redactor(outlet.secrets)
+            ).send(message)
     first, again = receiver.posted
     verify = readme_receiver()
 
@@ -225,7 +230,7 @@ async def test_pagerduty_gets_one_alert_that_is_resolved():
         memory = fold(memory, 2, outage(EventKind.INCIDENT_CLOSED, NOW + 60), outlet.route, NOW)
         _, (_, over) = due(memory, outlet.route, NOW)
         async with client() as http:
-            await channel_of(outlet, http, SystemClock()).send(over)
+            await channel_of(outlet, http, SystemClock(), Redactor(outlet.secrets)).send(over)
         await one_attempt(outlet, drift("m-1"))
     begun, resolved, fact = (posted.json for posted in receiver.posted)
 
