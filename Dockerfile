@@ -5,8 +5,8 @@
 #     docker run --read-only --tmpfs /tmp -v ./monitor.toml:/etc/imgmon/monitor.toml:ro \
 #         -v imgmon:/var/lib/imgmon -p 127.0.0.1:8720:8720 -e GEMINI_API_KEY imgmon
 #
-# The file has to say public_read = true, or the command --public-read: in a container the API can
-# only be reached through an address that is not loopback.
+# In a container the API is reached through an address that is not loopback, so reading asks for a
+# token unless the file says public_read = true, or the command --public-read.
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build

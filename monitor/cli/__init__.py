@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "run": "run",
     "simulate": "simulate",
     "status": "status",
+    "token": "token",
     "watch": "watch",
 }
 

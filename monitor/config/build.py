@@ -12,7 +12,6 @@ from typing import Final
 
 from monitor.clock import SystemClock
 from monitor.config.file import Tables, decode, read_tables, read_toml, suggestion
-from monitor.config.listen import exposed
 from monitor.config.maintenance import with_maintenance
 from monitor.config.model import Config
 from monitor.config.notify import outlets
@@ -20,7 +19,7 @@ from monitor.config.providers import Provider, Providers, WireFormats, spend_cap
 from monitor.config.retention import retention
 from monitor.config.schema import ObjectiveTable, PoolTable, TargetTable
 from monitor.config.timing import Timing, mixed_pools
-from monitor.config.values import duration_text
+from monitor.config.values import duration_text, tokens_path
 from monitor.core.spec import PROFILES, WINDOWS, Objective, Policy, PoolSpec, Profile, TargetSpec
 from monitor.errors import ConfigError, Problem
 from monitor.limits import CONFIG_BYTES_MAX, LIVENESS_S_DEFAULT
@@ -137,7 +136,7 @@ class _Builder:
         for section in (self._tables.providers, self._tables.targets, self._tables.pools):
             self._check_unique(section)
         windows = self._windows()
-        self._check_server()
+        self._check_store()
         providers = self._providers.resolve()
         targets, specs = [], {}
         for index, table in self._tables.targets.items():
@@ -170,6 +169,8 @@ class _Builder:
             ),
             listen=rest.server.listen,
             public_read=rest.server.public_read,
+            hosts=tuple(rest.server.hosts),
+            tokens_path=tokens_path(rest.server.tokens, rest.store.path),
             store_path=Path(rest.store.path),
             retention=retention(rest.store, windows, self._problems),
             log_format=rest.log.format,
@@ -219,11 +220,8 @@ class _Builder:
                 self._problem(f"windows.{name}", f"must be at most {duration_text(_WINDOW_S_MAX)}")
         return windows
 
-    def _check_server(self) -> None:
-        server, store = self._tables.rest.server, self._tables.rest.store
-        fault = exposed(server.listen, public_read=server.public_read, path="server.listen")
-        if fault is not None:
-            self._problems.append(fault)
+    def _check_store(self) -> None:
+        store = self._tables.rest.store
         if store.path == ":memory:" or store.path.startswith("file:") or "\0" in store.path:
             self._problem("store.path", "must be the name of a file", 'write "imgmon.db"')
 
