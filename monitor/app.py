@@ -25,6 +25,7 @@ from monitor.clock import Clock
 from monitor.config import Config
 from monitor.core.events import Event
 from monitor.core.spend import Caps, spending
+from monitor.desk import ReportDesk
 from monitor.engine import Engine
 from monitor.errors import StoreError
 from monitor.first_probes import first_delays
@@ -90,8 +91,7 @@ class Daemon:
         """Wire the parts of *config*; nothing is opened before :meth:`start`."""
         self.config = config
         self.clock = clock
-        self.lag = LagMeter(clock)
-        self.lateness = LagMeter(clock)
+        self.lag, self.lateness = LagMeter(clock), LagMeter(clock)
         self.publisher = Publisher(Encoder())
         self.engine = Engine(config.specs, config.pools, config.policy, config.providers)
         self.caps = Caps(overall=config.spend_cap, providers=config.providers, targets=config.specs)
@@ -138,6 +138,15 @@ class Daemon:
             config.specs, config.pools, reader=self.reader, writer=self.writer, clock=clock
         )
         self.schedule = self._new_schedule()
+        self.desk = ReportDesk(
+            config.specs,
+            self.engine,
+            self.writer,
+            self.reader,
+            clock=clock,
+            per_client_per_minute=config.reports_per_minute,
+            on_step=self._learned,
+        )
         self.upkeep = Upkeep(
             config.store_path, self.writer, self.reader, retention=config.retention, clock=clock
         )
@@ -186,6 +195,7 @@ class Daemon:
             asyncio.create_task(self._first_probes(), name="first probes"),
             asyncio.create_task(self.batches.run(), name="batches"),
             asyncio.create_task(self.months.run(), name="months"),
+            asyncio.create_task(self.desk.run(), name="reports"),
             asyncio.create_task(self.upkeep.run(), name="upkeep"),
             asyncio.create_task(self.notifier.run(), name="notifications"),
         ]
@@ -282,6 +292,7 @@ class Daemon:
         gc.disable()  # A hundred thousand values that stay: looking for garbage takes a tenth more.
         try:
             restore(self.engine, self.reader, self.config, self.clock.wall())
+            self.desk.restore()
         finally:
             gc.enable()
         for entry in self.engine.take_entries():
@@ -357,6 +368,9 @@ class Daemon:
             store_bytes=self.reader.size_bytes(),
             store_last_commit_at=stats.last_commit_at,
             outbox=self.notifier.figures(),
+            reports_duplicate=self.desk.counts.duplicates,
+            reports_rejected=self.desk.counts.rejected,
+            reports_refused=self.desk.counts.refused,
         )
 
     def api(self) -> FastAPI:
@@ -364,6 +378,7 @@ class Daemon:
         return build_api(
             routes.Sources(
                 access=self.access,
+                desk=self.desk,
                 publisher=self.publisher,
                 clock=self.clock,
                 results=lambda *asked: routes.Page(*self.reader.results(*asked)),

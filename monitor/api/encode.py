@@ -12,15 +12,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from monitor.api import slo
+from monitor.api.client_figures import reported_document
 from monitor.api.incidents import open_incident_document
-from monitor.core.availability import floor_ratio
+from monitor.core.availability import Ratio, floor_ratio
+from monitor.core.reports import ReportFigures
 from monitor.core.snapshot import (
     LastProbe,
     Liveness,
     Order,
     Place,
     Quantile,
-    Ratio,
     Snapshot,
     TargetView,
     WindowFigures,
@@ -61,7 +62,7 @@ class Encoder:
 
     def __init__(self) -> None:
         """Start with nothing encoded."""
-        self._views: dict[str, tuple[TargetView, dict[str, Any], Body, Body]] = {}
+        self._views: dict[str, tuple[TargetView, dict[str, Any], Body, Body, ReportFigures]] = {}
         self._orders: dict[tuple[str, str], tuple[Order, bool | None, Body, Body]] = {}
 
     def __call__(self, snapshot: Snapshot) -> Mapping[str, Body]:
@@ -69,7 +70,7 @@ class Encoder:
         bodies: dict[str, Body] = {}
         targets = []
         for target_id, view in snapshot.targets.items():
-            summary, detail, windows = self._target(target_id, view)
+            summary, detail, windows = self._target(target_id, view, snapshot.reports)
             targets.append(summary)
             bodies[target_key(target_id)] = detail
             bodies[windows_key(target_id)] = windows
@@ -81,9 +82,12 @@ class Encoder:
         bodies[POOLS_KEY] = body(pools_document(snapshot))
         return bodies
 
-    def _target(self, target_id: str, view: TargetView) -> tuple[dict[str, Any], Body, Body]:
+    def _target(
+        self, target_id: str, view: TargetView, reports: ReportFigures
+    ) -> tuple[dict[str, Any], Body, Body]:
         known = self._views.get(target_id)
-        if known is None or known[0] is not view:
+        if known is None or known[0] is not view or known[4] is not reports:
+            reported = reported_document(reports, target_id)
             summary = target_document(view)
             windows = {
                 name: window_document(w, view.claims.get(name, ()))
@@ -92,8 +96,16 @@ class Encoder:
             known = (
                 view,
                 summary,
-                body({"schema": SCHEMA, **summary, "windows": windows}),
-                body({"schema": SCHEMA, "target": target_id, "windows": windows}),
+                body({"schema": SCHEMA, **summary, "windows": windows, "reported": reported}),
+                body(
+                    {
+                        "schema": SCHEMA,
+                        "target": target_id,
+                        "windows": windows,
+                        "reported": reported,
+                    }
+                ),
+                reports,
             )
             self._views[target_id] = known
         return known[1], known[2], known[3]

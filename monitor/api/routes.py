@@ -20,6 +20,7 @@ from monitor.api.problems import ProblemOut
 from monitor.clock import Clock
 from monitor.core.months import MonthFigures
 from monitor.core.profile import Profile
+from monitor.desk import ReportDesk
 from monitor.publisher import Body, Published, Publisher
 from monitor.store.history import History
 from probes.model import ProbeKind, ProbeResult
@@ -52,6 +53,7 @@ class Sources:
 
     Attributes:
         access: Who may ask for what.
+        desk: Takes in what clients report.
         results: (target id, cursor, limit, kind) to a page of stored probes; runs in a thread.
         history: Incidents and events of the store; runs in a thread.
         profile: Target id to its hours of the week; runs in a thread.
@@ -61,6 +63,7 @@ class Sources:
     """
 
     access: Access
+    desk: ReportDesk
     publisher: Publisher
     clock: Clock
     results: Callable[[str, int | None, int, ProbeKind | None], Page]

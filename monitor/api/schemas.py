@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from monitor.api.client_figures import ReportedOut
 from monitor.api.incidents import OpenIncidentOut
 from monitor.api.slo_schemas import BudgetOut, ClaimOut, GapOut
 
@@ -250,6 +251,7 @@ class TargetDetailOut(TargetOut):
 
     schema_: int = Field(alias="schema")
     windows: dict[str, WindowOut]
+    reported: ReportedOut
 
 
 class WindowsOut(BaseModel):
@@ -258,6 +260,7 @@ class WindowsOut(BaseModel):
     schema_: int = Field(alias="schema")
     target: str
     windows: dict[str, WindowOut]
+    reported: ReportedOut
 
 
 class ResultOut(BaseModel):

@@ -12,9 +12,13 @@ from monitor.api.routes import Page, Sources
 from monitor.api.server import build_api
 from monitor.clock import SystemClock
 from monitor.core.profile import Profile
+from monitor.core.spec import Policy
+from monitor.desk import ReportDesk
+from monitor.engine import Engine
 from monitor.publisher import Publisher
 from monitor.store.history import History
 from monitor.store.reader import Reader
+from monitor.store.writer import Writer
 from monitor.tokens import TokenBook
 
 
@@ -23,6 +27,15 @@ def command() -> None:
     """Print the OpenAPI description of the HTTP API as JSON."""
     clock = SystemClock()
     sources = Sources(
+        desk=ReportDesk(
+            (),
+            Engine({}, (), Policy()),
+            Writer(Path("unread")),
+            Reader(Path("unread")),
+            clock=clock,
+            per_client_per_minute=0,
+            on_step=lambda _: None,
+        ),
         access=Access(TokenBook(Path("unread"), clock), is_reading_open=False),
         publisher=Publisher(lambda _: {}),
         clock=clock,

@@ -27,9 +27,7 @@ from monitor.serve import run_until_stopped
     metavar="HOST:PORT",
     help="Where the API listens, instead of what the file says.",
 )
-@click.option(
-    "--public-read", is_flag=True, help="Reading asks for no token, as in the file."
-)
+@click.option("--public-read", is_flag=True, help="Reading asks for no token, as in the file.")
 def command(path: Path, listen: str | None, public_read: bool) -> None:
     """Probe the configured providers and serve figures, order and metrics until stopped."""
     try:
