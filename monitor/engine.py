@@ -321,6 +321,7 @@ class Engine:
             quotas=self._quotas(now),
             our_network=self.our_network,
             log_counts=self.log_counts,
+            policy=self._policy,
         )
 
     def _wishes(self, views: Mapping[str, TargetView]) -> list[Wish]:

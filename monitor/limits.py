@@ -72,4 +72,15 @@ RESTART_TURN_S: Final = RESTART_SPREAD_S + 61.0
 RETRY_AFTER_S_MAX: Final = 86_400.0
 RATE_LIMIT_WAIT_S_MAX: Final = 900.0
 RATE_LIMIT_WAIT_S_DEFAULT: Final = 60.0
+# Held requests: a socket each, and a process has 1024 unless told otherwise.
+LONG_POLLS_MAX: Final = 500
+LONG_POLL_S_MAX: Final = 60  # Proxies cut what is silent for longer.
+POLL_FULL_RETRY_S: Final = 5  # What a client that found no seat is asked to wait.
+STREAMS_MAX: Final = 100
+STREAM_PAGE: Final = 100  # Events read at once: all that a stream holds in memory.
+STREAM_LOOK_S: Final = 0.5  # The log is asked so often for new events, once for all streams.
+STREAM_ALIVE_S: Final = 15.0  # A silent stream says so, or proxies cut it.
+STREAM_SEND_S_MAX: Final = 30.0  # A reader that takes nothing for so long loses its seat.
+EXCLUDED_MAX: Final = 100  # Ids that a caller may exclude.
+
 REPORT_DAYS_MAX: Final = 400  # A year and a month; memory holds every sample of the period.

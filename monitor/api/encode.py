@@ -114,6 +114,7 @@ class Encoder:
                 "pool": order.pool.id,
                 "profile": order.profile.name,
                 "version": order.version,
+                "limits_met": True,
                 "targets": [place.target for place in order.places],
             }
             full = body(order_document(order, snapshot))
@@ -167,11 +168,17 @@ def order_document(order: Order, snapshot: Snapshot) -> dict[str, Any]:
         "stale": False,
         "all_degraded": order.all_degraded,
         "our_network_suspect": snapshot.our_network.is_suspect,
-        "targets": [_place(place, snapshot.targets[place.target]) for place in order.places],
+        "limits": None,
+        "limits_met": True,
+        "left_out": [],
+        "targets": [
+            place_document(place, snapshot.targets[place.target]) for place in order.places
+        ],
     }
 
 
-def _place(place: Place, view: TargetView) -> dict[str, Any]:
+def place_document(place: Place, view: TargetView) -> dict[str, Any]:
+    """Return one place of an order."""
     return {
         "rank": place.rank,
         "tier": int(place.tier),

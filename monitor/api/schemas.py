@@ -50,6 +50,22 @@ class PlaceOut(BaseModel):
     reasons: list[ReasonOut]
 
 
+class LimitsOut(BaseModel):
+    """What the caller asked for."""
+
+    max_price_usd: float | None
+    max_p95_s: Seconds | None
+    exclude: list[str] = Field(description="Ids of targets or providers.")
+
+
+class LeftOutOut(BaseModel):
+    """A target of the pool that is not listed."""
+
+    target: str
+    code: Literal["excluded", "max_price", "max_p95"]
+    text: str
+
+
 class PriorityOut(BaseModel):
     """The order in which a failover client should try the targets of a pool, best first."""
 
@@ -65,6 +81,11 @@ class PriorityOut(BaseModel):
     our_network_suspect: bool | None = Field(
         description="The monitor itself is cut off, so states stand still. Null while not watched."
     )
+    limits: LimitsOut | None = Field(description="Null where the caller set none.")
+    limits_met: bool = Field(
+        description="False when no target is within the limits: others are listed, never none."
+    )
+    left_out: list[LeftOutOut] = Field(description="Targets beyond the limits, and why.")
     targets: list[PlaceOut]
 
 
@@ -75,6 +96,7 @@ class IdsOut(BaseModel):
     pool: str
     profile: str
     version: int
+    limits_met: bool
     targets: list[str]
 
 

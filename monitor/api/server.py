@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from html import escape
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.responses import HTMLResponse
 
-from monitor.api import incident_routes, months, problems, routes
+from monitor.api import description, incident_routes, months, orders, problems, routes, stream
+from monitor.api.holds import Holds
 from monitor.errors import MonitorError
 from monitor.version import __version__
 
@@ -25,11 +26,16 @@ def build_api(sources: routes.Sources) -> FastAPI:
         summary="Measured health of image-generation APIs and the order to call them in.",
         docs_url=None,  # FastAPI's page loads its script from a CDN; ours calls out to nobody.
         redoc_url=None,
+        dependencies=[Depends(problems.only_known_parameters)],
     )
+    description.install(app)
     problems.install(app)
+    holds = app.state.holds = Holds()
+    app.include_router(orders.build(sources, holds))
     app.include_router(routes.build(sources))
     app.include_router(months.build(sources))
     app.include_router(incident_routes.build(sources))
+    app.include_router(stream.build(sources, holds.streams))
 
     @app.get("/docs", include_in_schema=False)
     async def get_docs() -> HTMLResponse:
@@ -74,9 +80,10 @@ class Server(uvicorn.Server):
         stopping: Set once :meth:`stop` was called.
     """
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        """Serve as *config* says."""
+    def __init__(self, config: uvicorn.Config, holds: Holds) -> None:
+        """Serve as *config* says; *holds* are the requests that wait for something."""
         super().__init__(config)
+        self._holds = holds
         self.stopping = asyncio.Event()
 
     @contextmanager
@@ -85,8 +92,9 @@ class Server(uvicorn.Server):
         yield
 
     def stop(self) -> None:
-        """Finish the requests under way and stop serving."""
+        """Finish the requests under way, release those that wait, and stop serving."""
         self.should_exit = True
+        self._holds.close()
         self.stopping.set()
 
 
@@ -102,7 +110,8 @@ def build_server(app: FastAPI) -> Server:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=5,
-        )
+        ),
+        app.state.holds,
     )
 
 

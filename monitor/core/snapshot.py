@@ -10,7 +10,7 @@ from typing import Self
 from monitor.core.incidents import Incident
 from monitor.core.network import OurNetwork
 from monitor.core.quota import QuotaFigures
-from monitor.core.spec import PoolSpec, Profile, TargetSpec
+from monitor.core.spec import Policy, PoolSpec, Profile, TargetSpec
 from monitor.core.spend import Spending
 from monitor.core.verdict import ClaimVerdict, ErrorBudget
 from probes.model import ErrorClass, ImageFacts, Outcome, Phase, ProbeResult
@@ -356,6 +356,7 @@ class Snapshot:
         spending: Probe money as the store had it when it was last read.
         quotas: Limits on requests that are known, and the probes booked against them.
         log_counts: As the log of events was last read.
+        policy: How it was judged and ordered.
     """
 
     version: int
@@ -368,3 +369,4 @@ class Snapshot:
     quotas: tuple[QuotaFigures, ...] = ()
     our_network: OurNetwork = field(default_factory=OurNetwork)
     log_counts: LogCounts = field(default_factory=LogCounts)
+    policy: Policy = field(default_factory=Policy)
