@@ -81,6 +81,8 @@ STREAM_PAGE: Final = 100  # Events read at once: all that a stream holds in memo
 STREAM_LOOK_S: Final = 0.5  # The log is asked so often for new events, once for all streams.
 STREAM_ALIVE_S: Final = 15.0  # A silent stream says so, or proxies cut it.
 STREAM_SEND_S_MAX: Final = 30.0  # A reader that takes nothing for so long loses its seat.
-EXCLUDED_MAX: Final = 100  # Ids that a caller may exclude.
+# What a caller may exclude has to fit into an address, of which a server reads 64 kB.
+EXCLUDED_MAX: Final = 20
+EXCLUDED_CHARS_MAX: Final = 1_000  # Of one parameter: some sixty ids between commas.
 
 REPORT_DAYS_MAX: Final = 400  # A year and a month; memory holds every sample of the period.

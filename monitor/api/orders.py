@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field, StringConstraints
 
 from monitor.api import encode, schemas, text
-from monitor.api.holds import Holds, until_gone
+from monitor.api.holds import Holds
 from monitor.api.limits import Limits, limited, limited_body
+from monitor.api.polling import changed
 from monitor.api.routes import CACHED, Id, IfNoneMatch, Sources, answer, published
 from monitor.core.snapshot import Order
-from monitor.limits import EXCLUDED_MAX, LONG_POLL_S_MAX, POLL_FULL_RETRY_S
+from monitor.limits import EXCLUDED_CHARS_MAX, EXCLUDED_MAX, LONG_POLL_S_MAX, POLL_FULL_RETRY_S
 from monitor.publisher import Published
 
 _Ids = Annotated[
     str,
     StringConstraints(
-        pattern=r"^[A-Za-z0-9._-]{1,100}(,[A-Za-z0-9._-]{1,100})*$", max_length=2_000
+        pattern=r"^[A-Za-z0-9._-]{1,100}(,[A-Za-z0-9._-]{1,100})*$", max_length=EXCLUDED_CHARS_MAX
     ),
 ]
 
@@ -119,7 +119,14 @@ def build(sources: Sources, holds: Holds) -> APIRouter:
         is_refused = False
         if asked.wait and asked.version == order.version:
             key = (pool, order.profile.name)
-            is_refused = not await changed(sources, holds, request, key, order.version, asked.wait)
+            is_refused = not await changed(
+                sources.publisher,
+                key,
+                order.version,
+                seats=holds.polls,
+                receive=request.receive,
+                seconds=asked.wait,
+            )
             current = published(sources)
             order = find(current, pool, asked.profile)
         is_text = text.prefers_text(accept) if asked.format is None else asked.format == "text"
@@ -171,43 +178,3 @@ async def variant(  # noqa: PLR0917 - one call, and the names are those of its c
         key = encode.priority_key(order.pool.id, order.profile.name, asked.view)
         body = current.bodies[key]
     return answer(sources, current, body, if_none_match)
-
-
-async def changed(  # noqa: PLR0917 - one call, and the names are those of its caller
-    sources: Sources,
-    holds: Holds,
-    request: Request,
-    key: tuple[str, str],
-    version: int,
-    seconds: float,
-) -> bool:
-    """
-    Wait until the order of *key* has another version, for *seconds* at most.
-
-    Returns at once when the server stops or the client hangs up; False when all seats are taken.
-    """
-    with holds.polls.seat() as wake:
-        if wake is None:
-            return False
-        look = _looker(sources, key, version, wake)
-        with sources.publisher.telling(look):
-            look()  # After listening has begun: what is published in between is not missed.
-            async with until_gone(request.receive, wake):
-                try:
-                    async with asyncio.timeout(seconds):
-                        await wake.wait()
-                except TimeoutError:
-                    pass
-    return True
-
-
-def _looker(
-    sources: Sources, key: tuple[str, str], version: int, wake: asyncio.Event
-) -> Callable[[], None]:
-    def look() -> None:
-        current = sources.publisher.current
-        order = current.snapshot.orders.get(key) if current is not None else None
-        if order is None or order.version != version:
-            wake.set()
-
-    return look
