@@ -29,6 +29,7 @@ from monitor.core.snapshot import (
 from monitor.core.verdict import ClaimVerdict
 from monitor.core.words import rfc3339
 from monitor.publisher import Body
+from probes.model import ImageFacts
 
 SCHEMA: Final = 1
 
@@ -261,18 +262,21 @@ def last_document(last: LastProbe) -> dict[str, Any]:
         "http_status": last.http_status,
         "phases_s": {phase.value: _rounded(s) for phase, s in last.phases.items()},
         "cost_usd": last.cost_usd,
-        "image": (
-            {
-                "format": last.image.format,
-                "width": last.image.width,
-                "height": last.image.height,
-                "size_bytes": last.image.size_bytes,
-                "sha256": last.image.sha256,
-            }
-            if last.image
-            else None
-        ),
+        "image": image_document(last.image),
         "model_version": last.model_version,
+    }
+
+
+def image_document(image: ImageFacts | None) -> dict[str, Any] | None:
+    """Return what is kept of a picture; None without one."""
+    if image is None:
+        return None
+    return {
+        "format": image.format,
+        "width": image.width,
+        "height": image.height,
+        "size_bytes": image.size_bytes,
+        "sha256": image.sha256,
     }
 
 

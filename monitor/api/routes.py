@@ -234,6 +234,11 @@ def result_document(result: ProbeResult) -> dict[str, Any]:
         "retry_at": encode.timestamp(result.retry_at),
         "cost_usd": result.cost_usd,
         "phases_s": {phase.value: round(s, 4) for phase, s in result.phases.items()},
+        "slot_s": round(result.slot_s, 4),
+        "finish_reason": result.finish_reason,
+        "request_id": result.request_id,
+        "image": encode.image_document(result.image),
+        "model_version": result.model_version,
         "shutdown_on": result.shutdown_on,
         "balance_usd": result.balance_usd,
     }

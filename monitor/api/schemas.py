@@ -300,6 +300,11 @@ class ResultOut(BaseModel):
     retry_at: str | None
     cost_usd: float
     phases_s: dict[str, Seconds]
+    slot_s: Seconds = Field(description="Schedule slot that it fills; 0 outside the schedule.")
+    finish_reason: str | None = Field(description="The provider's own word for an empty answer.")
+    request_id: str | None = Field(description="What the provider's support asks for.")
+    image: ImageOut | None
+    model_version: str | None
     shutdown_on: str | None
     balance_usd: float | None
 
