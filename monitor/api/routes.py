@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, HTTPException, Path, Query, Response
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse
 
 from monitor.api import encode, schemas
 from monitor.api.problems import ProblemOut
@@ -203,10 +203,6 @@ def _self(router: APIRouter, sources: Sources) -> None:
         # In a thread: rendering costs 10 us a series, and this loop times providers.
         media_type, text = await asyncio.to_thread(sources.metrics, accept)
         return Response(text, headers={"Content-Type": media_type})
-
-    @router.get("/", include_in_schema=False)
-    async def get_root() -> Response:
-        return RedirectResponse("/docs")
 
 
 def existing(current: Published, target: str) -> str:

@@ -7,13 +7,12 @@ No heading, so that ``head -n 1`` is the best target. Columns are only ever adde
 from __future__ import annotations
 
 from collections.abc import Iterator
-from hashlib import blake2b
 from typing import Final
 
 from monitor.api import encode
 from monitor.core.snapshot import Order, Place, TargetView
 from monitor.core.words import exact
-from monitor.publisher import Body, Published
+from monitor.publisher import Body, Published, body_of
 
 TEXT: Final = "text/plain; charset=utf-8"
 COLUMNS: Final = (
@@ -29,8 +28,7 @@ def order_text(current: Published, order: Order, view: str) -> Body:
     lines = (
         "\t".join(list(_cells(place, views[place.target]))[:columns]) for place in order.places
     )
-    data = "".join(f"{line}\n" for line in lines).encode()
-    return Body(data, f'"{blake2b(data, digest_size=8).hexdigest()}"')
+    return body_of("".join(f"{line}\n" for line in lines).encode())
 
 
 def _cells(place: Place, view: TargetView) -> Iterator[str]:
