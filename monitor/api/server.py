@@ -129,7 +129,9 @@ def build_server(app: FastAPI) -> Server:
 def bind(host: str, port: int) -> socket.socket:
     """Return a listening socket, taken before anything is started."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sends without delay only over what is said to be TCP: else each answer after the first
+    # of a connection waits 40 ms for the peer to acknowledge its headers.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
