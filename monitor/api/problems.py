@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -59,6 +60,14 @@ def pointer(place: Sequence[str | int]) -> str:
     return "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts)
 
 
+def field_error(error: Mapping[str, Any]) -> FieldError:
+    """Return what one of pydantic's errors says; without the value."""
+    if error.get("type") == "json_invalid":  # Its place is a character, which no pointer tells.
+        detail = f"Not JSON at character {error['loc'][-1]}."
+        return FieldError(pointer="", detail=detail)
+    return FieldError(pointer=pointer(error["loc"]), detail=error["msg"])
+
+
 def only_known_parameters(request: Request) -> None:
     """
     Refuse a query parameter of the API that does not exist: a mistyped limit would limit nothing.
@@ -91,7 +100,7 @@ def install(app: FastAPI) -> None:
     async def invalid(_: Request, error: Exception) -> ProblemResponse:
         assert isinstance(error, RequestValidationError)
         # Only place and message: the rejected value may be somebody's token.
-        errors = [FieldError(pointer=pointer(e["loc"]), detail=e["msg"]) for e in error.errors()]
+        errors = [field_error(e) for e in error.errors()]
         return problem(422, "The request does not fit the schema.", errors)
 
     async def crash(_: Request, error: Exception) -> ProblemResponse:
