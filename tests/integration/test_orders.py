@@ -282,7 +282,7 @@ async def test_who_finds_no_seat_is_answered_at_once_and_asked_to_come_later(dae
     """An order is never refused: it is the waiting that is."""
     app = daemon.api()
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://daemon") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         version = (await http.get(ORDER)).headers["x-imgmon-order-version"]
         with ExitStack() as seats:
             for _ in range(LONG_POLLS_MAX):

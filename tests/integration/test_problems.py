@@ -54,7 +54,7 @@ def app() -> FastAPI:
 async def test_a_field_of_a_body_is_pointed_at_as_rfc_6901_says(app, body, pointer):
     """Names are escaped, places in lists count from 0, the whole body is the empty pointer."""
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://daemon") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         headers = {"Content-Type": "application/json"}
         answer = await http.post("/rows", content=body, headers=headers)
 

@@ -157,7 +157,7 @@ async def test_too_many_streams_are_refused_with_another_way(daemon):
     """A bounded number of sockets; who is left out can page through the log."""
     app = daemon.api()
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://daemon"
+        transport=httpx.ASGITransport(app), base_url="http://localhost"
     ) as http:
         with ExitStack() as seats:
             for _ in range(STREAMS_MAX):
@@ -196,7 +196,7 @@ async def test_a_reader_that_falls_asleep_is_cut_and_goes_on_where_it_was(daemon
             sleeper.setblocking(False)
             host, port = base.removeprefix("http://").split(":")
             await asyncio.get_running_loop().sock_connect(sleeper, (host, int(port)))
-            request = f"GET /v1/stream?since_id={newest - 400} HTTP/1.1\r\nHost: a\r\n\r\n"
+            request = f"GET /v1/stream?since_id={newest - 400} HTTP/1.1\r\nHost: localhost\r\n\r\n"
             await asyncio.get_running_loop().sock_sendall(sleeper, request.encode())
             await until(lambda: holds.streams.taken == 1)
             await until(lambda: holds.streams.taken == 0)
@@ -220,7 +220,7 @@ async def test_a_log_that_cannot_be_read_is_said_before_and_ends_a_stream_after(
         return EventStream(Log(unread.history, unread.clock), holds.streams, 0)
 
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://daemon"
+        transport=httpx.ASGITransport(app), base_url="http://localhost"
     ) as http:
         ended = await http.get("/v1/stream")
     await unread.driver.aclose()
