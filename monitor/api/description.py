@@ -12,6 +12,13 @@ from monitor.api.problems import ProblemOut, ProblemResponse
 _PROBLEM: Final = {"$ref": "#/components/schemas/ProblemOut"}
 # FastAPI's own shape of an invalid request, which nothing here answers.
 _FOREIGN: Final = ("HTTPValidationError", "ValidationError")
+# What any route may answer: the gate and the router speak before it does.
+_ANYWHERE: Final = {
+    "401": "A token is asked for, and there is none that is known.",
+    "403": "The token lacks the scope.",
+    "405": "Another method; `Allow` names what there is.",
+    "421": "The daemon is not called by this name.",
+}
 
 
 def install(app: FastAPI) -> None:
@@ -39,10 +46,11 @@ def described(document: dict[str, Any]) -> dict[str, Any]:
         responses = operation["responses"]
         if "422" in responses or path.startswith("/v1/"):
             responses["422"] = {"description": "The request does not fit; `errors` say where."}
-        responses.setdefault("405", {"description": "Another method; `Allow` names what there is."})
+        for status, description in _ANYWHERE.items():
+            responses.setdefault(status, {"description": description})
         for status, response in responses.items():
             is_problem = _PROBLEM in [c.get("schema") for c in response.get("content", {}).values()]
-            if is_problem or status in {"405", "422"}:
+            if is_problem or status in {*_ANYWHERE, "422"}:
                 response["content"] = {ProblemResponse.media_type: {"schema": _PROBLEM}}
     return document
 

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Header, HTTPException, Path, Query, Response
 from fastapi.responses import JSONResponse
 
 from monitor.api import encode, schemas
+from monitor.api.access import Access
 from monitor.api.problems import ProblemOut
 from monitor.clock import Clock
 from monitor.core.months import MonthFigures
@@ -50,6 +51,7 @@ class Sources:
     What the routes read.
 
     Attributes:
+        access: Who may ask for what.
         results: (target id, cursor, limit, kind) to a page of stored probes; runs in a thread.
         history: Incidents and events of the store; runs in a thread.
         profile: Target id to its hours of the week; runs in a thread.
@@ -58,6 +60,7 @@ class Sources:
         metrics: Accept header to (media type, exposition); runs in a thread.
     """
 
+    access: Access
     publisher: Publisher
     clock: Clock
     results: Callable[[str, int | None, int, ProbeKind | None], Page]

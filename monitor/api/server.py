@@ -22,6 +22,7 @@ from monitor.api import (
     routes,
     stream,
 )
+from monitor.api.access import Gate
 from monitor.api.holds import Holds
 from monitor.errors import MonitorError
 from monitor.version import __version__
@@ -39,6 +40,7 @@ def build_api(sources: routes.Sources) -> FastAPI:
     )
     description.install(app)
     problems.install(app)
+    app.add_middleware(Gate, access=sources.access)
     holds = app.state.holds = Holds()
     app.include_router(orders.build(sources, holds))
     app.include_router(routes.build(sources))
