@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor import tokens
 from monitor.clock import SystemClock
 from probes.model import ProbeReason
 from probes.simulator.plans import calm_plan
@@ -46,7 +47,10 @@ def runs(routes: int) -> list[list[str]]:
 async def test_every_answer_is_as_described(tmp_path):
     """No server error, no undocumented answer, no bad request accepted, no good one refused."""
     with SimulatorServer(calm_plan(), SystemClock()) as simulator:
-        async with running(configuration(simulator, tmp_path / "a.db")) as daemon:
+        config = configuration(simulator, tmp_path / "a.db")
+        # Whatever asks for a token gets one that may do anything: to the simulator.
+        token = tokens.create(config.tokens_path, "contract", list(tokens.Scope), now=0.0)
+        async with running(config) as daemon:
             await until(lambda: finished(daemon) == 2)
             for target in ("flash", "flare"):
                 await daemon.runner.run(target, reason=ProbeReason.SCHEDULED)
@@ -56,7 +60,7 @@ async def test_every_answer_is_as_described(tmp_path):
             async with served(app) as (_, base):
                 address = f"{base}/openapi.json"
                 done = await asyncio.gather(*(
-                    schemathesis(address, tmp_path, *asked)
+                    schemathesis(address, tmp_path, token, *asked)
                     for asked in runs(len(app.openapi()["paths"]))
                 ))  # fmt: skip
     generated = sum(int(re.search(r"(\d+) generated", said)[1]) for said, _ in done)
@@ -65,10 +69,11 @@ async def test_every_answer_is_as_described(tmp_path):
     assert generated >= max(REQUESTS, 40)
 
 
-async def schemathesis(address: str, folder: Path, *asked: str) -> tuple[str, int]:
+async def schemathesis(address: str, folder: Path, token: str, *asked: str) -> tuple[str, int]:
     """What a run with all checks says, and its exit code."""
     run = await asyncio.create_subprocess_exec(
         *(SCHEMATHESIS, "run", address, "--checks", "all", "--continue-on-failure"),
+        *("--header", f"Authorization: Bearer {token}"),
         *("--generation-database", "none", *asked),
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,
