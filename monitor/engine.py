@@ -235,8 +235,7 @@ class Engine:
 
     def windows_of(self, target_id: str) -> Mapping[str, float]:
         """Return name to length in seconds of the windows of a target; none for one that is gone."""
-        tracked = self._tracked.get(target_id)
-        return tracked.history.windows if tracked else {}
+        return self._tracked[target_id].history.windows if target_id in self._tracked else {}
 
     def plan_slot(self, target_id: str, now: float, draw: float) -> float | Pass:
         """Return what the target's slot at *now* stands for, or why nothing is sent in it."""
@@ -336,6 +335,7 @@ class Engine:
             log_counts=self.log_counts,
             reports=self.reports,
             paused=self.paused,
+            policy=self._policy,
         )
 
     def _wishes(self, views: Mapping[str, TargetView]) -> list[Wish]:

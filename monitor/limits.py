@@ -76,6 +76,19 @@ RATE_LIMIT_WAIT_S_DEFAULT: Final = 60.0
 # Rows of clients that wait for the store: about a second of what it takes; what is above is refused.
 REPORTS_WAITING_MAX: Final = 50_000
 REPORT_FIGURES_S: Final = 30.0  # Figures of reports are read anew this often: 0.2 s for 20 pairs.
+# Held requests: a socket each, and a process has 1024 unless told otherwise.
+LONG_POLLS_MAX: Final = 500
+LONG_POLL_S_MAX: Final = 60  # Proxies cut what is silent for longer.
+POLL_FULL_RETRY_S: Final = 5  # What a client that found no seat is asked to wait.
+STREAMS_MAX: Final = 100
+STREAM_PAGE: Final = 100  # Events read at once: all that a stream holds in memory.
+STREAM_LOOK_S: Final = 0.5  # The log is asked so often for new events, once for all streams.
+STREAM_ALIVE_S: Final = 15.0  # A silent stream says so, or proxies cut it.
+STREAM_SEND_S_MAX: Final = 30.0  # A reader that takes nothing for so long loses its seat.
+# What a caller may exclude has to fit into an address, of which a server reads 64 kB.
+EXCLUDED_MAX: Final = 20
+EXCLUDED_CHARS_MAX: Final = 1_000  # Of one parameter: some sixty ids between commas.
+
 REPORT_DAYS_MAX: Final = 400  # A year and a month; memory holds every sample of the period.
 
 NOTIFY_LOOK_S: Final = 1.0  # Between two looks at the events: what is told waits for others anyway.

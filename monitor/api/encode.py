@@ -30,6 +30,7 @@ from monitor.core.snapshot import (
 from monitor.core.verdict import ClaimVerdict
 from monitor.core.words import rfc3339
 from monitor.publisher import Body, body_of
+from probes.model import ImageFacts
 
 SCHEMA: Final = 1
 
@@ -131,6 +132,7 @@ class Encoder:
                 "pool": order.pool.id,
                 "profile": order.profile.name,
                 "version": order.version,
+                "limits_met": True,
                 "targets": [place.target for place in order.places],
             }
             full = body(order_document(order, snapshot))
@@ -183,11 +185,17 @@ def order_document(order: Order, snapshot: Snapshot) -> dict[str, Any]:
         "stale": False,
         "all_degraded": order.all_degraded,
         "our_network_suspect": snapshot.our_network.is_suspect,
-        "targets": [_place(place, snapshot.targets[place.target]) for place in order.places],
+        "limits": None,
+        "limits_met": True,
+        "left_out": [],
+        "targets": [
+            place_document(place, snapshot.targets[place.target]) for place in order.places
+        ],
     }
 
 
-def _place(place: Place, view: TargetView) -> dict[str, Any]:
+def place_document(place: Place, view: TargetView) -> dict[str, Any]:
+    """Return one place of an order."""
     return {
         "rank": place.rank,
         "tier": int(place.tier),
@@ -282,18 +290,21 @@ def last_document(last: LastProbe) -> dict[str, Any]:
         "http_status": last.http_status,
         "phases_s": {phase.value: _rounded(s) for phase, s in last.phases.items()},
         "cost_usd": last.cost_usd,
-        "image": (
-            {
-                "format": last.image.format,
-                "width": last.image.width,
-                "height": last.image.height,
-                "size_bytes": last.image.size_bytes,
-                "sha256": last.image.sha256,
-            }
-            if last.image
-            else None
-        ),
+        "image": image_document(last.image),
         "model_version": last.model_version,
+    }
+
+
+def image_document(image: ImageFacts | None) -> dict[str, Any] | None:
+    """Return what is kept of a picture; None without one."""
+    if image is None:
+        return None
+    return {
+        "format": image.format,
+        "width": image.width,
+        "height": image.height,
+        "size_bytes": image.size_bytes,
+        "sha256": image.sha256,
     }
 
 

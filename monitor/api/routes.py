@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, HTTPException, Path, Query, Response
 from fastapi.responses import JSONResponse
@@ -102,7 +102,13 @@ def published(sources: Sources) -> Published:
     return current
 
 
-def answer(sources: Sources, current: Published, body: Body, if_none_match: str | None) -> Response:
+def answer(
+    sources: Sources,
+    current: Published,
+    body: Body,
+    if_none_match: str | None,
+    media_type: str = "application/json",
+) -> Response:
     """Return *body*, or 304 when the caller has it; both renew freshness by header."""
     snapshot = current.snapshot
     data, etag = body.data, body.etag
@@ -111,13 +117,15 @@ def answer(sources: Sources, current: Published, body: Body, if_none_match: str 
         "X-Imgmon-Made-At": str(encode.timestamp(snapshot.made_at)),
         "X-Imgmon-Version": str(snapshot.version),
     }
-    if sources.clock.wall() > snapshot.stale_after:
+    is_stale = sources.clock.wall() > snapshot.stale_after
+    headers["X-Imgmon-Stale"] = str(is_stale).lower()
+    if is_stale:
         data = data.replace(b'"stale":false', b'"stale":true', 1)
         etag = f'{etag[:-1]}-stale"'
     headers["ETag"] = etag
     if if_none_match is not None and matches(if_none_match, etag):
         return Response(status_code=304, headers=headers)
-    return Response(data, media_type="application/json", headers=headers)
+    return Response(data, media_type=media_type, headers=headers)
 
 
 def matches(if_none_match: str, etag: str) -> bool:
@@ -129,49 +137,9 @@ def matches(if_none_match: str, etag: str) -> bool:
 def build(sources: Sources) -> APIRouter:
     """Return the router over *sources*."""
     router = APIRouter()
-    _orders(router, sources)
     _targets(router, sources)
     _self(router, sources)
     return router
-
-
-def _orders(router: APIRouter, sources: Sources) -> None:
-    @router.get("/v1/pools", response_model=schemas.PoolsOut, responses=CACHED, tags=["order"])
-    async def get_pools(if_none_match: IfNoneMatch = None) -> Response:
-        """Every pool, its SLO, and what each profile decided last."""
-        current = published(sources)
-        return answer(sources, current, current.bodies[encode.POOLS_KEY], if_none_match)
-
-    @router.get(
-        "/v1/pools/{pool}/priority",
-        response_model=schemas.PriorityOut | schemas.IdsOut,
-        responses=CACHED,
-        tags=["order"],
-    )
-    async def get_priority(
-        pool: Id,
-        profile: Annotated[str | None, Query(max_length=100)] = None,
-        view: Literal["full", "ids"] = "full",
-        if_none_match: IfNoneMatch = None,
-    ) -> Response:
-        """Targets in the order a failover client should try them, best first; never empty."""
-        current = published(sources)
-        orders = current.snapshot.orders
-        known = {name: order for (pool_id, name), order in orders.items() if pool_id == pool}
-        if not known:
-            pools = sorted({pool_id for pool_id, _ in orders})
-            raise HTTPException(404, f"No pool {pool!r}; there are: {', '.join(pools)}.")
-        name = profile or next(iter(known.values())).pool.profile
-        if name not in known:
-            raise HTTPException(
-                404, f"No such profile in pool {pool!r}; there are: {', '.join(known)}."
-            )
-        body = current.bodies[encode.priority_key(pool, name, view)]
-        response = answer(sources, current, body, if_none_match)
-        order = known[name]
-        response.headers["X-Imgmon-Valid-Until"] = str(encode.timestamp(order.valid_until))
-        response.headers["X-Imgmon-Order-Version"] = str(order.version)
-        return response
 
 
 def _targets(router: APIRouter, sources: Sources) -> None:
@@ -288,6 +256,11 @@ def result_document(result: ProbeResult) -> dict[str, Any]:
         "retry_at": encode.timestamp(result.retry_at),
         "cost_usd": result.cost_usd,
         "phases_s": {phase.value: round(s, 4) for phase, s in result.phases.items()},
+        "slot_s": round(result.slot_s, 4),
+        "finish_reason": result.finish_reason,
+        "request_id": result.request_id,
+        "image": encode.image_document(result.image),
+        "model_version": result.model_version,
         "shutdown_on": result.shutdown_on,
         "balance_usd": result.balance_usd,
     }

@@ -374,8 +374,9 @@ class _Builder:
             if profile.name in own:
                 self._problem(f"{path}.profiles[{index}].name", f"{profile.name!r} comes twice")
             own.add(profile.name)
-            profiles[profile.name] = Profile(
-                name=profile.name, usd_per_second=profile.usd_per_second
+            profiles[profile.name] = replace(
+                profiles.get(profile.name, Profile(name=profile.name, usd_per_second=0.0)),
+                usd_per_second=profile.usd_per_second,
             )
         if table.profile not in profiles:
             fix = suggestion(table.profile, list(profiles))

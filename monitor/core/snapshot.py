@@ -13,7 +13,7 @@ from monitor.core.network import OurNetwork
 from monitor.core.pause import Pause
 from monitor.core.quota import QuotaFigures
 from monitor.core.reports import ReportFigures
-from monitor.core.spec import PoolSpec, Profile, TargetSpec
+from monitor.core.spec import Policy, PoolSpec, Profile, TargetSpec
 from monitor.core.spend import Spending
 from monitor.core.verdict import ClaimVerdict, ErrorBudget
 from probes.model import ErrorClass, ImageFacts, Outcome, Phase, ProbeResult
@@ -343,6 +343,7 @@ class Snapshot:
         log_counts: As the log of events was last read.
         reports: What clients reported, as it was last read.
         paused: Target id to the pause it is in.
+        policy: How it was judged and ordered.
     """
 
     version: int
@@ -357,3 +358,4 @@ class Snapshot:
     log_counts: LogCounts = field(default_factory=LogCounts)
     reports: ReportFigures = field(default_factory=ReportFigures)
     paused: Mapping[str, Pause] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)

@@ -11,6 +11,7 @@ from monitor.clock import SystemClock
 from monitor.core.snapshot import GapReason, State
 from monitor.tokens import Scope
 from probes.model import ProbeReason
+from probes.simulator.faults import Fault, FaultKind
 from probes.simulator.plans import calm_plan
 from probes.simulator.server import SimulatorServer
 from tests.support.daemon import client, configuration, finished, running, until
@@ -57,9 +58,10 @@ async def test_a_probe_that_a_cap_forbids_is_not_sent_and_says_so(world):
 
 async def test_a_slow_probe_is_answered_before_it_ends_and_a_second_one_is_refused(world):
     """202 after the wait; meanwhile another would only pay twice."""
-    daemon, _, http = world
+    daemon, simulator, http = world
+    simulator.set_fault("gemini", Fault(kind=FaultKind.SLOW, factor=1000.0))
     started = asyncio.ensure_future(daemon.runner.run("flash", reason=ProbeReason.MANUAL))
-    await asyncio.sleep(0)
+    await until(lambda: daemon.runner.is_under_way("flash"))
     second = await http.post("/v1/targets/flash/probe?wait=0")
     await started
     first = await http.post("/v1/targets/flash/probe?wait=0")
@@ -139,4 +141,4 @@ async def test_operating_on_nothing_or_with_nonsense_is_a_problem(world):
     ever = await http.post("/v1/targets/flash/pause", json={"reason": "x", "seconds": 1e12})
 
     assert (404, 422, 422) == (nobody.status_code, empty.status_code, ever.status_code)
-    assert "body/reason" == empty.json()["errors"][0]["pointer"]
+    assert "/reason" == empty.json()["errors"][0]["pointer"]

@@ -15,6 +15,7 @@ import pytest
 from fastapi import FastAPI
 
 from monitor import serve, systemd
+from monitor.api.holds import Holds
 from monitor.api.server import build_server
 from monitor.app import Daemon
 from monitor.clock import ManualClock, SystemClock
@@ -79,7 +80,9 @@ async def test_a_daemon_whose_orders_are_stale_is_not_called_alive(manager, monk
     listener, place = manager
     monkeypatch.setenv("NOTIFY_SOCKET", place)
     monkeypatch.setenv("WATCHDOG_USEC", "3000")
-    server = build_server(FastAPI())
+    app = FastAPI()
+    app.state.holds = Holds()
+    server = build_server(app)
 
     class Daemon:
         def __init__(self) -> None:

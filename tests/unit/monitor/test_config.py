@@ -257,9 +257,12 @@ def test_everything_that_is_written_arrives():
     )  # fmt: skip
     assert Objective(availability=1.0, latency_p95_s=12.0) == config.specs["a"].claim
     assert (("a",), "mine", Objective(availability=0.99)) == (pool.targets, pool.profile, pool.slo)
-    cheap, balanced, _ = PROFILES
-    own = (Profile(name="fast", usd_per_second=0.5), Profile(name="mine", usd_per_second=1.0))
-    assert (cheap, balanced, *own) == pool.profiles
+    cheap, balanced, _, *others = PROFILES
+    fast, mine = (
+        Profile(name="fast", usd_per_second=0.5),
+        Profile(name="mine", usd_per_second=1.0),
+    )
+    assert (cheap, balanced, fast, *others, mine) == pool.profiles
 
 
 def test_a_preset_fills_in_what_is_left_out():
