@@ -40,11 +40,13 @@ from monitor.limits import (
 from monitor.metrics import SelfFigures, build_registry, expose
 from monitor.months import Months
 from monitor.network import NetworkWatch
+from monitor.notify.notifier import Notifier
 from monitor.past import restore
 from monitor.pauses import Pauses
 from monitor.probe_log import happened
+from monitor.probeables import load_probeables
 from monitor.publisher import Publisher
-from monitor.runner import Probeable, Runner
+from monitor.runner import Runner
 from monitor.scheduler import Schedule
 from monitor.secrets import Redactor
 from monitor.store.history import History
@@ -53,7 +55,6 @@ from monitor.store.reader import Reader
 from monitor.store.writer import Writer
 from monitor.tokens import TokenBook
 from monitor.upkeep import Upkeep
-from probes import registry
 from probes.driver import Driver
 from probes.image import RecentPictures
 from probes.model import ProbeReason
@@ -66,22 +67,6 @@ _HASHES_PER_TARGET = 500
 SCHEDULE_SEED = "schedule_seed"
 
 
-def load_probeables(config: Config) -> tuple[dict[str, Probeable], list[str]]:
-    """Return the targets that can be probed, and a sentence for each whose plug-in is broken."""
-    probeables, problems = {}, []
-    for target in config.targets:
-        spec = config.specs[target.id]
-        if spec.unusable is not None:
-            continue
-        try:
-            wire_format = registry.load(target.format)
-        except registry.FormatError as error:
-            problems.append(f"target {target.id}: {error}")
-            continue
-        probeables[target.id] = Probeable(target, spec, wire_format)
-    return probeables, problems
-
-
 class Daemon:
     """Everything that runs, built but not started."""
 
@@ -91,8 +76,7 @@ class Daemon:
         """Wire the parts of *config*; nothing is opened before :meth:`start`."""
         self.config = config
         self.clock = clock
-        self.lag = LagMeter(clock)
-        self.lateness = LagMeter(clock)
+        self.lag, self.lateness = LagMeter(clock), LagMeter(clock)
         self.publisher = Publisher(Encoder())
         self.engine = Engine(config.specs, config.pools, config.policy, config.providers)
         self.caps = Caps(overall=config.spend_cap, providers=config.providers, targets=config.specs)
@@ -145,6 +129,7 @@ class Daemon:
         self.upkeep = Upkeep(
             config.store_path, self.writer, self.reader, retention=config.retention, clock=clock
         )
+        self.notifier = Notifier(config.routes, self.reader, self.writer, clock=clock, rng=rng)
         self._rng = rng
         self.registry = build_registry(self.publisher, self._own_figures)
         self._tasks: list[asyncio.Task[None]] = []
@@ -203,6 +188,7 @@ class Daemon:
             asyncio.create_task(self.months.run(), name="months"),
             asyncio.create_task(self.desk.run(), name="reports"),
             asyncio.create_task(self.upkeep.run(), name="upkeep"),
+            asyncio.create_task(self.notifier.run(), name="notifications"),
         ]
         self.schedule.start(int(self.reader.fact(SCHEDULE_SEED)))
         log.info(
@@ -233,7 +219,7 @@ class Daemon:
         """Fire no more, drain, commit what is queued, close."""
         self.schedule.stop()
         self.upkeep.stop()
-        await asyncio.gather(self.runner.drain(), self.batches.drain())
+        await asyncio.gather(self.runner.drain(), self.batches.drain(), self.notifier.stop())
         await self.network.aclose()
         for task in self._tasks:
             task.cancel()
@@ -266,6 +252,12 @@ class Daemon:
                 targets=[place.target for place in order.places],
                 first_because=[reason.text for reason in order.places[0].reasons[:2]],
             )
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether what is published is as new as it should be."""
+        current = self.publisher.current
+        return current is not None and self.clock.wall() <= current.snapshot.stale_after
 
     def problems(self) -> list[str]:
         """Return why the daemon is not ready; empty when it is."""
@@ -367,6 +359,7 @@ class Daemon:
             store_pruned_total=self.upkeep.pruned,
             store_bytes=self.reader.size_bytes(),
             store_last_commit_at=stats.last_commit_at,
+            outbox=self.notifier.figures(),
             reports_duplicate=self.desk.counts.duplicates,
             reports_rejected=self.desk.counts.rejected,
             reports_refused=self.desk.counts.refused,

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "demo": "demo",
     "errors": "errors",
     "incidents": "incidents",
+    "notify": "notify",
     "openapi": "openapi",
     "order": "order",
     "plan": "plan",
