@@ -42,6 +42,7 @@ from monitor.months import Months
 from monitor.network import NetworkWatch
 from monitor.notify.notifier import Notifier
 from monitor.past import restore
+from monitor.pauses import Pauses
 from monitor.probe_log import happened
 from monitor.publisher import Publisher
 from monitor.runner import Probeable, Runner
@@ -112,6 +113,7 @@ class Daemon:
         self.tokens = TokenBook(config.tokens_path, clock)
         self.access = access_of(config, self.tokens)
         ledger = StoreLedger(self.writer, config.vantage, self.caps)
+        self.pauses = Pauses(self.writer)
         self.runner = Runner(
             self.probeables,
             driver=self.driver,
@@ -122,6 +124,7 @@ class Daemon:
             fitness=Fitness(self.lag, clock, self.network),
             redactor=Redactor(config.secrets),
             on_result=self._learned,
+            paused=self.pauses.at,
         )
         self.batches = Batches(
             self.probeables,
@@ -138,15 +141,7 @@ class Daemon:
             config.specs, config.pools, reader=self.reader, writer=self.writer, clock=clock
         )
         self.schedule = self._new_schedule()
-        self.desk = ReportDesk(
-            config.specs,
-            self.engine,
-            self.writer,
-            self.reader,
-            clock=clock,
-            per_client_per_minute=config.reports_per_minute,
-            on_step=self._learned,
-        )
+        self.desk = self._new_desk()
         self.upkeep = Upkeep(
             config.store_path, self.writer, self.reader, retention=config.retention, clock=clock
         )
@@ -169,6 +164,17 @@ class Daemon:
             lag=self.lateness,
         )
 
+    def _new_desk(self) -> ReportDesk:
+        return ReportDesk(
+            self.config.specs,
+            self.engine,
+            self.writer,
+            self.reader,
+            clock=self.clock,
+            per_client_per_minute=self.config.reports_per_minute,
+            on_step=self._learned,
+        )
+
     async def open(self) -> None:
         """Open the store and replay it; nothing is sent."""
         self._resources.enter_context(StoreLock(self.config.store_path))
@@ -177,6 +183,7 @@ class Daemon:
         seed = {SCHEDULE_SEED: str(self._rng.getrandbits(32))}
         await asyncio.to_thread(self.writer.start, seed)
         self._resources.callback(self.writer.close)
+        await self.pauses.load()
         await asyncio.to_thread(self._replay)
 
     async def start(self) -> None:
@@ -245,6 +252,7 @@ class Daemon:
     def tick(self) -> None:
         """Build and publish one snapshot; store what happened and the orders that changed."""
         now = self.clock.wall()
+        self.engine.paused = self.pauses.all(now)
         self.publisher.publish(self.engine.tick(now))
         for entry in self.engine.take_entries():
             self.writer.submit_entry(entry)
@@ -260,12 +268,6 @@ class Daemon:
                 targets=[place.target for place in order.places],
                 first_because=[reason.text for reason in order.places[0].reasons[:2]],
             )
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether what is published is as new as it should be."""
-        current = self.publisher.current
-        return current is not None and self.clock.wall() <= current.snapshot.stale_after
 
     def problems(self) -> list[str]:
         """Return why the daemon is not ready; empty when it is."""
@@ -378,6 +380,9 @@ class Daemon:
         return build_api(
             routes.Sources(
                 access=self.access,
+                operator=routes.Operator(
+                    self.runner, self.pauses, self.probeables.__contains__, self._learned
+                ),
                 desk=self.desk,
                 publisher=self.publisher,
                 clock=self.clock,

@@ -21,6 +21,7 @@ from monitor.core.liveness import FreeCalls, heard, is_due, show
 from monitor.core.maintenance import maintenance_end
 from monitor.core.network import OurNetwork
 from monitor.core.pace import Pace, attempted, follow
+from monitor.core.pause import Pause
 from monitor.core.profile import Profile, hours_of_week
 from monitor.core.quota import (
     Kind,
@@ -139,6 +140,7 @@ class Engine:
         self._journal = Journal(policy)
         self.log_counts = LogCounts()
         self.reports = ReportFigures()
+        self.paused: Mapping[str, Pause] = {}
         self.our_network = OurNetwork()
 
     @property
@@ -333,6 +335,7 @@ class Engine:
             our_network=self.our_network,
             log_counts=self.log_counts,
             reports=self.reports,
+            paused=self.paused,
         )
 
     def _wishes(self, views: Mapping[str, TargetView]) -> list[Wish]:

@@ -46,3 +46,7 @@ class Publisher:
     def publish(self, snapshot: Snapshot) -> None:
         """Make *snapshot* what everybody reads."""
         self.current = Published(snapshot, self._encode(snapshot))
+
+    def is_fresh(self, now: float) -> bool:
+        """Return whether there is a snapshot that is not stale at the wall time *now*."""
+        return self.current is not None and now <= self.current.snapshot.stale_after

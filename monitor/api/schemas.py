@@ -152,6 +152,15 @@ class LivenessOut(BaseModel):
     balance_usd: float | None
 
 
+class PauseOut(BaseModel):
+    """An operator's word that no canary of the schedule is sent."""
+
+    since: str
+    until: str | None = Field(description="Null until it is ended.")
+    reason: str
+    by: str = Field(description="Name of the token.")
+
+
 class TargetOut(BaseModel):
     """A target: what it is, how it is, its newest generation."""
 
@@ -174,6 +183,7 @@ class TargetOut(BaseModel):
     liveness: LivenessOut
     incidents: list[OpenIncidentOut] = Field(description="Those that last.")
     last_probe: ProbeOut | None
+    paused: PauseOut | None
 
 
 class TargetsOut(BaseModel):
