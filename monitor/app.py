@@ -44,8 +44,9 @@ from monitor.notify.notifier import Notifier
 from monitor.past import restore
 from monitor.pauses import Pauses
 from monitor.probe_log import happened
+from monitor.probeables import load_probeables
 from monitor.publisher import Publisher
-from monitor.runner import Probeable, Runner
+from monitor.runner import Runner
 from monitor.scheduler import Schedule
 from monitor.secrets import Redactor
 from monitor.store.history import History
@@ -54,7 +55,6 @@ from monitor.store.reader import Reader
 from monitor.store.writer import Writer
 from monitor.tokens import TokenBook
 from monitor.upkeep import Upkeep
-from probes import registry
 from probes.driver import Driver
 from probes.image import RecentPictures
 from probes.model import ProbeReason
@@ -65,22 +65,6 @@ log = structlog.get_logger("imgmon.app")
 _QUEUE_ROWS_UNWELL = 2_000
 _HASHES_PER_TARGET = 500
 SCHEDULE_SEED = "schedule_seed"
-
-
-def load_probeables(config: Config) -> tuple[dict[str, Probeable], list[str]]:
-    """Return the targets that can be probed, and a sentence for each whose plug-in is broken."""
-    probeables, problems = {}, []
-    for target in config.targets:
-        spec = config.specs[target.id]
-        if spec.unusable is not None:
-            continue
-        try:
-            wire_format = registry.load(target.format)
-        except registry.FormatError as error:
-            problems.append(f"target {target.id}: {error}")
-            continue
-        probeables[target.id] = Probeable(target, spec, wire_format)
-    return probeables, problems
 
 
 class Daemon:
