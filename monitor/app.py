@@ -253,12 +253,6 @@ class Daemon:
                 first_because=[reason.text for reason in order.places[0].reasons[:2]],
             )
 
-    @property
-    def is_fresh(self) -> bool:
-        """Whether what is published is as new as it should be."""
-        current = self.publisher.current
-        return current is not None and self.clock.wall() <= current.snapshot.stale_after
-
     def problems(self) -> list[str]:
         """Return why the daemon is not ready; empty when it is."""
         found = []

@@ -59,3 +59,7 @@ class Publisher:
             yield
         finally:
             self._listeners.discard(listener)
+
+    def is_fresh(self, now: float) -> bool:
+        """Return whether there is a snapshot that is not stale at the wall time *now*."""
+        return self.current is not None and now <= self.current.snapshot.stale_after

@@ -34,7 +34,9 @@ async def serve(build: Callable[[], Daemon], beside: Beside | None = None) -> No
             await daemon.start()
             async with asyncio.TaskGroup() as group:
                 group.create_task(_served(server, listener))
-                group.create_task(_watched(daemon, server))
+                group.create_task(
+                    _watched(lambda: daemon.publisher.is_fresh(daemon.clock.wall()), server)
+                )
                 if beside is not None:
                     group.create_task(_beside(beside, daemon, server))
         finally:
@@ -50,7 +52,7 @@ async def _served(server: Server, listener: socket.socket) -> None:
     await server.serve(sockets=[listener])
 
 
-async def _watched(daemon: Daemon, server: Server) -> None:
+async def _watched(is_fresh: Callable[[], bool], server: Server) -> None:
     """
     Keep systemd's watchdog quiet while orders are fresh, where it watches.
 
@@ -58,7 +60,7 @@ async def _watched(daemon: Daemon, server: Server) -> None:
     """
     limit_s = systemd.watchdog_s()
     while limit_s is not None and not server.stopping.is_set():
-        if daemon.is_fresh:
+        if is_fresh():
             systemd.tell("WATCHDOG=1")
         try:
             async with asyncio.timeout(limit_s / 3):

@@ -84,17 +84,14 @@ async def test_a_daemon_whose_orders_are_stale_is_not_called_alive(manager, monk
     app.state.holds = Holds()
     server = build_server(app)
 
-    class Daemon:
-        def __init__(self) -> None:
-            self.freshness = [True, False, False, True, False]
+    freshness = [True, False, False, True, False]
 
-        @property
-        def is_fresh(self) -> bool:
-            if len(self.freshness) == 1:
-                server.stop()
-            return self.freshness.pop(0)
+    def is_fresh() -> bool:
+        if len(freshness) == 1:
+            server.stop()
+        return freshness.pop(0)
 
-    await serve._watched(Daemon(), server)
+    await serve._watched(is_fresh, server)
 
     assert ["WATCHDOG=1"] * 2 == drained(listener)
 
@@ -103,12 +100,12 @@ def test_orders_are_fresh_for_half_a_minute(simulator, tmp_path):
     """Before the first snapshot and long after the last one they are not."""
     clock = ManualClock()
     daemon = Daemon(configuration(simulator, tmp_path / "a.db"), clock=clock, rng=Random(1))
-    before = daemon.is_fresh
+    before = daemon.publisher.is_fresh(clock.wall())
     daemon.tick()
-    new = daemon.is_fresh
+    new = daemon.publisher.is_fresh(clock.wall())
     clock.advance(31.0)
 
-    assert (False, True, False) == (before, new, daemon.is_fresh)
+    assert (False, True, False) == (before, new, daemon.publisher.is_fresh(clock.wall()))
 
 
 @pytest.mark.parametrize(
