@@ -26,7 +26,7 @@ PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 STAMP = VENV / "imgmon.stamp"
 # One process per processor; who is done takes over what others have not begun.
 SIDE_BY_SIDE = ["-n", "auto", "--dist", "worksteal"]
-# What the daemon runs on, and the same with the tools of the gate.
+# What the daemon runs on with all of its extras, and the same with the tools of the gate.
 LOCK = ROOT / "requirements.lock"
 DEV_LOCK = ROOT / "tests" / "requirements.lock"
 
@@ -145,7 +145,8 @@ def lock(_: list[str]) -> int:
         # pip looks for a newer release of "name[extra]" where only "name" is pinned, and stops.
         "--no-strip-extras",
     ]  # fmt: skip
-    return run([*command, "--upgrade", "--output-file", LOCK]) or run(
+    runs = ["--extra", "notify", "--upgrade", "--output-file", LOCK]
+    return run([*command, *runs]) or run(
         # Constrained by the first, so that the tests run what the daemon runs.
         [*command, "--extra", "dev", "--constraint", LOCK, "--output-file", DEV_LOCK]
     )

@@ -25,6 +25,7 @@ from monitor.clock import Clock
 from monitor.config import Config
 from monitor.core.events import Event
 from monitor.core.spend import Caps, spending
+from monitor.desk import ReportDesk
 from monitor.engine import Engine
 from monitor.errors import StoreError
 from monitor.first_probes import first_delays
@@ -39,10 +40,13 @@ from monitor.limits import (
 from monitor.metrics import SelfFigures, build_registry, expose
 from monitor.months import Months
 from monitor.network import NetworkWatch
+from monitor.notify.notifier import Notifier
 from monitor.past import restore
+from monitor.pauses import Pauses
 from monitor.probe_log import happened
+from monitor.probeables import load_probeables
 from monitor.publisher import Publisher
-from monitor.runner import Probeable, Runner
+from monitor.runner import Runner
 from monitor.scheduler import Schedule
 from monitor.secrets import Redactor
 from monitor.store.history import History
@@ -51,7 +55,6 @@ from monitor.store.reader import Reader
 from monitor.store.writer import Writer
 from monitor.tokens import TokenBook
 from monitor.upkeep import Upkeep
-from probes import registry
 from probes.driver import Driver
 from probes.image import RecentPictures
 from probes.model import ProbeReason
@@ -64,22 +67,6 @@ _HASHES_PER_TARGET = 500
 SCHEDULE_SEED = "schedule_seed"
 
 
-def load_probeables(config: Config) -> tuple[dict[str, Probeable], list[str]]:
-    """Return the targets that can be probed, and a sentence for each whose plug-in is broken."""
-    probeables, problems = {}, []
-    for target in config.targets:
-        spec = config.specs[target.id]
-        if spec.unusable is not None:
-            continue
-        try:
-            wire_format = registry.load(target.format)
-        except registry.FormatError as error:
-            problems.append(f"target {target.id}: {error}")
-            continue
-        probeables[target.id] = Probeable(target, spec, wire_format)
-    return probeables, problems
-
-
 class Daemon:
     """Everything that runs, built but not started."""
 
@@ -89,8 +76,7 @@ class Daemon:
         """Wire the parts of *config*; nothing is opened before :meth:`start`."""
         self.config = config
         self.clock = clock
-        self.lag = LagMeter(clock)
-        self.lateness = LagMeter(clock)
+        self.lag, self.lateness = LagMeter(clock), LagMeter(clock)
         self.publisher = Publisher(Encoder())
         self.engine = Engine(config.specs, config.pools, config.policy, config.providers)
         self.caps = Caps(overall=config.spend_cap, providers=config.providers, targets=config.specs)
@@ -111,6 +97,7 @@ class Daemon:
         self.tokens = TokenBook(config.tokens_path, clock)
         self.access = access_of(config, self.tokens)
         ledger = StoreLedger(self.writer, config.vantage, self.caps)
+        self.pauses = Pauses(self.writer)
         self.runner = Runner(
             self.probeables,
             driver=self.driver,
@@ -121,6 +108,7 @@ class Daemon:
             fitness=Fitness(self.lag, clock, self.network),
             redactor=Redactor(config.secrets),
             on_result=self._learned,
+            paused=self.pauses.at,
         )
         self.batches = Batches(
             self.probeables,
@@ -137,9 +125,11 @@ class Daemon:
             config.specs, config.pools, reader=self.reader, writer=self.writer, clock=clock
         )
         self.schedule = self._new_schedule()
+        self.desk = self._new_desk()
         self.upkeep = Upkeep(
             config.store_path, self.writer, self.reader, retention=config.retention, clock=clock
         )
+        self.notifier = Notifier(config.routes, self.reader, self.writer, clock=clock, rng=rng)
         self._rng = rng
         self.registry = build_registry(self.publisher, self._own_figures)
         self._tasks: list[asyncio.Task[None]] = []
@@ -158,6 +148,17 @@ class Daemon:
             lag=self.lateness,
         )
 
+    def _new_desk(self) -> ReportDesk:
+        return ReportDesk(
+            self.config.specs,
+            self.engine,
+            self.writer,
+            self.reader,
+            clock=self.clock,
+            per_client_per_minute=self.config.reports_per_minute,
+            on_step=self._learned,
+        )
+
     async def open(self) -> None:
         """Open the store and replay it; nothing is sent."""
         self._resources.enter_context(StoreLock(self.config.store_path))
@@ -166,6 +167,7 @@ class Daemon:
         seed = {SCHEDULE_SEED: str(self._rng.getrandbits(32))}
         await asyncio.to_thread(self.writer.start, seed)
         self._resources.callback(self.writer.close)
+        await self.pauses.load()
         await asyncio.to_thread(self._replay)
 
     async def start(self) -> None:
@@ -184,7 +186,9 @@ class Daemon:
             asyncio.create_task(self._first_probes(), name="first probes"),
             asyncio.create_task(self.batches.run(), name="batches"),
             asyncio.create_task(self.months.run(), name="months"),
+            asyncio.create_task(self.desk.run(), name="reports"),
             asyncio.create_task(self.upkeep.run(), name="upkeep"),
+            asyncio.create_task(self.notifier.run(), name="notifications"),
         ]
         self.schedule.start(int(self.reader.fact(SCHEDULE_SEED)))
         log.info(
@@ -215,7 +219,7 @@ class Daemon:
         """Fire no more, drain, commit what is queued, close."""
         self.schedule.stop()
         self.upkeep.stop()
-        await asyncio.gather(self.runner.drain(), self.batches.drain())
+        await asyncio.gather(self.runner.drain(), self.batches.drain(), self.notifier.stop())
         await self.network.aclose()
         for task in self._tasks:
             task.cancel()
@@ -232,6 +236,7 @@ class Daemon:
     def tick(self) -> None:
         """Build and publish one snapshot; store what happened and the orders that changed."""
         now = self.clock.wall()
+        self.engine.paused = self.pauses.all(now)
         self.publisher.publish(self.engine.tick(now))
         for entry in self.engine.take_entries():
             self.writer.submit_entry(entry)
@@ -247,6 +252,12 @@ class Daemon:
                 targets=[place.target for place in order.places],
                 first_because=[reason.text for reason in order.places[0].reasons[:2]],
             )
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether what is published is as new as it should be."""
+        current = self.publisher.current
+        return current is not None and self.clock.wall() <= current.snapshot.stale_after
 
     def problems(self) -> list[str]:
         """Return why the daemon is not ready; empty when it is."""
@@ -273,6 +284,7 @@ class Daemon:
         gc.disable()  # A hundred thousand values that stay: looking for garbage takes a tenth more.
         try:
             restore(self.engine, self.reader, self.config, self.clock.wall())
+            self.desk.restore()
         finally:
             gc.enable()
         for entry in self.engine.take_entries():
@@ -347,6 +359,10 @@ class Daemon:
             store_pruned_total=self.upkeep.pruned,
             store_bytes=self.reader.size_bytes(),
             store_last_commit_at=stats.last_commit_at,
+            outbox=self.notifier.figures(),
+            reports_duplicate=self.desk.counts.duplicates,
+            reports_rejected=self.desk.counts.rejected,
+            reports_refused=self.desk.counts.refused,
         )
 
     def api(self) -> FastAPI:
@@ -354,6 +370,10 @@ class Daemon:
         return build_api(
             routes.Sources(
                 access=self.access,
+                operator=routes.Operator(
+                    self.runner, self.pauses, self.probeables.__contains__, self._learned
+                ),
+                desk=self.desk,
                 publisher=self.publisher,
                 clock=self.clock,
                 results=lambda *asked: routes.Page(*self.reader.results(*asked)),

@@ -23,18 +23,26 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from monitor.core.availability import Ratio
+from monitor.core.sketch import LATENCY_BUCKETS_S
 from monitor.core.snapshot import (
     LifeSign,
     Liveness,
     LogCounts,
-    Ratio,
     Snapshot,
     State,
     TargetView,
     Totals,
 )
-from monitor.core.totals import LATENCY_BUCKETS_S
+from monitor.outbox_metrics import OUTBOX_NAMES, OutboxFigures, outbox_families
 from monitor.publisher import Publisher
+from monitor.report_metrics import (
+    REPORT_COUNTERS,
+    REPORT_GAUGES,
+    REPORTS,
+    put_reports,
+    report_counters,
+)
 from monitor.slo_metrics import SLO_GAUGES, put_slo
 from monitor.version import __version__
 
@@ -56,6 +64,10 @@ class SelfFigures:
     store_pruned_total: int
     store_bytes: int
     store_last_commit_at: float | None
+    outbox: OutboxFigures
+    reports_duplicate: int
+    reports_rejected: int
+    reports_refused: int
 
 
 Spec = tuple[str, str, tuple[str, ...]]
@@ -141,6 +153,7 @@ GAUGES: Final[tuple[Spec, ...]] = (
     ),
     ("imgmon_target_price_usd", "Configured price of one image.", _T),
     *SLO_GAUGES,
+    *REPORT_GAUGES,
     ("imgmon_incident_open", "1 while an incident of the target lasts, else 0.", _T),
     ("imgmon_our_network_suspect", "1 while our own network is thought to be down, else 0.", ()),
 )
@@ -185,6 +198,7 @@ SELF_COUNTERS: Final[tuple[tuple[str, str, str], ...]] = (
     ("imgmon_store_errors", "Failed commits, retried.", "store_errors_total"),
     ("imgmon_store_dropped_rows", "Rows lost to a full queue.", "store_dropped_total"),
     ("imgmon_store_pruned_rows", "Rows removed because of their age.", "store_pruned_total"),
+    *REPORT_COUNTERS,
 )
 SNAPSHOT_GAUGES: Final[tuple[tuple[str, str], ...]] = (
     ("imgmon_snapshot_timestamp_seconds", "When the published snapshot was made."),
@@ -196,10 +210,11 @@ def names() -> tuple[str, ...]:
     """Return the name of every metric as a query uses it."""
     return (
         *(name for name, _, _ in GAUGES),
-        *(f"{name}_total" for name, _, _ in COUNTERS),
+        *(f"{name}_total" for name, _, _ in (*COUNTERS, REPORTS)),
         HISTOGRAM[0],
         *(name for name, _, _ in SELF_GAUGES),
         *(f"{name}_total" for name, _, _ in SELF_COUNTERS),
+        *OUTBOX_NAMES,
         *(name for name, _ in SNAPSHOT_GAUGES),
         f"{BUILD[0]}_info",
     )
@@ -223,6 +238,7 @@ class SnapshotCollector(Collector):
                 yield GaugeMetricFamily(name, text, value=value)
         for name, text, field in SELF_COUNTERS:
             yield CounterMetricFamily(name, text, value=getattr(own, field))
+        yield from outbox_families(own.outbox)
         current = self._publisher.current
         if current is None:
             return
@@ -231,6 +247,7 @@ class SnapshotCollector(Collector):
         yield GaugeMetricFamily(name, text, value=snapshot.made_at)
         yield from gauges(snapshot)
         yield from counters(snapshot.totals, snapshot.log_counts)
+        yield from report_counters(snapshot.reports)
 
 
 def gauges(snapshot: Snapshot) -> Iterable[Metric]:
@@ -262,6 +279,7 @@ def gauges(snapshot: Snapshot) -> Iterable[Metric]:
             put("imgmon_quota_limit", (*of, source.value), requests)
         put("imgmon_quota_used", of, quota.used)
         put("imgmon_quota_remaining", of, quota.remaining)
+    put_reports(put, snapshot)
     return families.values()
 
 

@@ -16,9 +16,11 @@ from monitor.api import (
     description,
     incident_routes,
     months,
+    operate_routes,
     orders,
     page_routes,
     problems,
+    report_routes,
     routes,
     stream,
 )
@@ -47,6 +49,8 @@ def build_api(sources: routes.Sources) -> FastAPI:
     app.include_router(months.build(sources))
     app.include_router(incident_routes.build(sources))
     app.include_router(stream.build(sources, holds.streams))
+    app.include_router(report_routes.build(sources))
+    app.include_router(operate_routes.build(sources))
     app.include_router(page_routes.build(sources))
 
     @app.get("/docs", include_in_schema=False)
