@@ -59,8 +59,7 @@ from probes.model import ErrorClass, LimitPeriod, ProbeKind, ProbeReason, ProbeR
 # Views that no sample touched are made anew in turn, so that windows expire; this many a tick.
 _IDLE_VIEWS_PER_TICK: Final = 100
 _RECENT_LATENCIES: Final = 60
-# Kinds of probe that a schedule slot can hold.
-_SAMPLES: Final = frozenset({ProbeKind.CANARY, ProbeKind.BATCH})
+_SAMPLES: Final = frozenset({ProbeKind.CANARY, ProbeKind.BATCH})  # What a slot can hold.
 # Clients call these places of an order first.
 _FIRST_PLACES: Final = 2
 

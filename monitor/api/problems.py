@@ -68,7 +68,7 @@ def field_error(error: Mapping[str, Any]) -> FieldError:
     return FieldError(pointer=pointer(error["loc"]), detail=error["msg"])
 
 
-def only_known_parameters(request: Request) -> None:
+async def only_known_parameters(request: Request) -> None:
     """
     Refuse a query parameter of the API that does not exist: a mistyped limit would limit nothing.
 
