@@ -164,6 +164,7 @@ def lines(
     stepped: bool = False,
     legend: Sequence[str] = ("lastNotNull",),
     interval: str | None = None,
+    none: str = "none",
 ) -> Json:
     """Return series over time, drawn as ``line`` or ``bars``."""
     custom: Json = {
@@ -181,6 +182,7 @@ def lines(
         "color": {"mode": "palette-classic"},
         "custom": custom,
         "thresholds": thresholds or steps((None, GREEN)),
+        "noValue": none,
     }
     defaults |= {} if low is None else {"min": low}
     defaults |= {} if high is None else {"max": high}
@@ -222,6 +224,7 @@ def bars(
         overrides=overrides, low=0, stacked=True, drawn="bars", fill=80, legend=("sum",),
         interval=interval,
     )  # fmt: skip
+    panel["fieldConfig"]["defaults"]["custom"]["axisSoftMax"] = 1
     panel["fieldConfig"]["defaults"]["decimals"] = 0 if unit == "short" else 2
     return panel
 
@@ -240,7 +243,7 @@ def state_lines(
         "mappings": list(mappings),
         "thresholds": thresholds or steps((None, GREY)),
         "color": {"mode": "thresholds"},
-        "custom": {"fillOpacity": 80, "lineWidth": 0, "spanNulls": False, "insertNulls": False},
+        "custom": {"fillOpacity": 80, "lineWidth": 0},
     }
     options = {
         "showValue": value,
@@ -330,30 +333,37 @@ def table(
     key: str,
     *,
     overrides: Sequence[Json] = (),
+    labels: Sequence[str] = (),
     hidden: Sequence[str] = (),
     sort: str | None = None,
 ) -> Json:
     """
     Return a table with a row per value of the label *key* and a column per query.
 
-    *columns* are heading and query; a label of the first query that is no heading can be *hidden*.
+    *columns* are heading and query. Other *labels* of the first query follow the key; what is
+    *hidden* is asked for their sake alone.
     """
     queries = [query(expr, instant=True, kind="table") for _, expr in columns]
     names = {f"Value #{chr(ord('A') + n)}": heading for n, (heading, _) in enumerate(columns)}
     several = len(columns) > 1
     times = [f"Time {number}" for number in range(1, len(columns) + 1)] if several else []
-    order = {name: number + 1 for number, name in enumerate(names)}
+    order = {name: number for number, name in enumerate((key, *labels, *names))}
     organize = {
         "id": "organize",
         "options": {
             "excludeByName": dict.fromkeys(("Time", *times, *hidden), True),
-            "indexByName": {key: 0, **order},
+            "indexByName": order,
             "renameByName": names if several else {"Value": columns[0][0]},
         },
     }
     join = {"id": "joinByField", "options": {"byField": key, "mode": "outer"}}
     defaults: Json = {
-        "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False},
+        "custom": {
+            "align": "auto",
+            "cellOptions": {"type": "auto"},
+            "inspect": False,
+            "minWidth": 60,
+        },
         "mappings": mapped({}, ("-", GREY)),
         "thresholds": steps((None, TEXT)),
         "color": {"mode": "thresholds"},
@@ -456,7 +466,7 @@ def dashboard(
     datasource = {
         "type": "datasource", "name": "datasource", "label": "Prometheus", "query": "prometheus",
         "refresh": 1, "regex": "", "hide": 0, "multi": False, "includeAll": False, "options": [],
-        "skipUrlSync": False, "current": {},
+        "skipUrlSync": False,
     }  # fmt: skip
     marks = [
         _annotation(

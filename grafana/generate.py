@@ -79,6 +79,19 @@ def state_of(targets: str) -> str:
     )
 
 
+def added(counter: str, *by: str) -> str:
+    """
+    Return the query of what *counter* grew by in each interval, summed by labels.
+
+    Exact, unlike increase(), which extrapolates and does not see the first event of its kind: a series
+    that is new where the exporter was there before began at zero.
+    """
+    labels = f" by ({', '.join(by)})" if by else ""
+    before = f"{counter} offset $__interval"
+    is_new = f"({counter} unless {before}) and on () (imgmon_build_info offset $__interval)"
+    return f"sum{labels} (clamp_min({counter} - ({before}), 0) or {is_new})"
+
+
 def band(name: str, title: str, colour: str) -> list[Json]:
     """Return overrides that draw *title*'s interval as a band between two thin lines."""
     thin = {"color": {"mode": "fixed", "fixedColor": colour}, "custom__lineWidth": 0}
@@ -131,6 +144,7 @@ def overview() -> Json:
             ),
         ],
         "target",
+        labels=("state",),
         hidden=("Value #A",),
         sort="place",
         overrides=[
@@ -240,30 +254,34 @@ def target() -> Json:
     hours = f"""
         avg_over_time((
           label_replace(count_values("hour", hour()), "hour", "0$1", "hour", "(.)")
-          * on () group_left (day) count_values("day", day_of_week())
+          * on () group_left (day) count_values("day", (day_of_week() + 6) % 7)
           * on () group_left () (
             sum(increase(imgmon_probe_duration_seconds_sum{{{ONE}}}[2h]))
             / (sum(increase(imgmon_probe_duration_seconds_count{{{ONE}}}[2h])) > 0)
           )
         )[28d:1h])"""
     of_hours = table(
-        "Latency by hour of the week, UTC",
+        "Seconds by hour of the week, UTC",
         "Mean latency of good probes in the two hours before each full hour, over the last four weeks.",
         [("seconds", hours)],
         "hour",
     )
     matrix = {"columnField": "hour", "rowField": "day", "valueField": "Value"}
-    days = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
+    days = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
     of_hours["transformations"] = [
-        {"id": "sortBy", "options": {"fields": {}, "sort": [{"field": "hour"}]}},
+        # Rows and columns come in the order in which they first appear; sorting is stable.
+        *(
+            {"id": "sortBy", "options": {"fields": {}, "sort": [{"field": f}]}}
+            for f in ("day", "hour")
+        ),
         {"id": "groupingToMatrix", "options": {**matrix, "emptyValue": "null"}},
     ]
     of_hours["fieldConfig"] = {
         "defaults": {
-            "unit": "s", "decimals": 1, "mappings": mapped({}, ("-", "transparent")),
+            "unit": "short", "decimals": 1, "mappings": mapped({}, ("-", "transparent")),
             "color": {"mode": "continuous-BlYlRd"}, "noValue": "none",
             "custom": {
-                "align": "center", "inspect": False, "minWidth": 40,
+                "align": "center", "inspect": False, "minWidth": 34,
                 "cellOptions": {"type": "color-background", "mode": "basic"},
             },
         },
@@ -332,16 +350,14 @@ def target() -> Json:
                 "Failures by class",
                 "Reds are the provider's fault, purples and blues our account's, greys nobody's.",
                 [query(
-                    f'sum by (error) (increase(imgmon_probes_total{{{ONE},error!=""}}[$__interval]))',
-                    "{{error}}",
+                    added(f'imgmon_probes_total{{{ONE},error!=""}}', "error"), "{{error}}"
                 )],
                 overrides=fixed(COLOURS),
             )),
             (12, bars(
                 "Outcomes", "Generations finished, by who is at fault; free calls are left out.",
                 [query(
-                    "sum by (outcome) (increase(imgmon_probes_total"
-                    f'{{{ONE},kind!="liveness"}}[$__interval]))', "{{outcome}}",
+                    added(f'imgmon_probes_total{{{ONE},kind!="liveness"}}', "outcome"), "{{outcome}}",
                 )],
                 overrides=fixed(OUTCOMES),
             )),
@@ -368,38 +384,39 @@ def target() -> Json:
                 overrides=fixed({"coverage": BLUE, "timeouts": ORANGE}),
             )),
         ]),
-        Row("Drift and habits", 10, [
-            (9, lines(
-                "Latency against its longer past",
-                "Median of 24 h and of 7 d: above 1 the target has become slower than it was.",
+        Row("Drift and habits", 9, [
+            (8, lines(
+                "Median, $window, against that of one range before",
+                "Above 1 the target has become slower than it was: a day before, where a day is shown.",
                 [query(
-                    f'imgmon_latency_quantile_seconds{{{ONE},window="24h",quantile="0.5"}}'
-                    " / ignoring (window) imgmon_latency_quantile_seconds"
-                    f'{{{ONE},window="7d",quantile="0.5"}}', "24 h / 7 d",
+                    f'imgmon_latency_quantile_seconds{{{quantile}"0.5"}} / last_over_time('
+                    f'imgmon_latency_quantile_seconds{{{quantile}"0.5"}}[2h] offset $__range)', "ratio",
                 )],
-                "short", thresholds=steps((None, GREEN), (1.0, YELLOW)),
+                "short", thresholds=steps((None, GREEN), (1.0, YELLOW)), none="nothing that long ago",
             )),
-            (15, of_hours),
-        ]),
-        Row("", 8, [
             (8, bars(
                 "Changes noticed, all targets",
                 "Model version, price, picture or end of a model; which one it was is in the event log.",
                 [query(
-                    'sum by (kind) (increase(imgmon_events_total{kind=~"model_changed|price_changed|'
-                    'output_changed|shutdown_announced"}[$__interval]))', "{{kind}}",
+                    added(
+                        'imgmon_events_total{kind=~"model_changed|price_changed|output_changed|'
+                        'shutdown_announced"}', "kind",
+                    ), "{{kind}}",
                 )],
-            )),
-            (8, state_lines(
-                "Free calls", "Whether free calls are answered. They explain and never count.",
-                [query(f"imgmon_liveness_success{{{ONE}}}", "{{target}}")],
-                mapped({"0": ("failing", RED), "1": ("answered", GREEN)}),
             )),
             (8, bars(
                 "Slots without a probe", "Gaps by reason: time that nothing speaks for.",
                 [query(
-                    f"sum by (reason) (increase(imgmon_gaps_total{{{ONE}}}[$__interval]))", "{{reason}}",
+                    added(f"imgmon_gaps_total{{{ONE}}}", "reason"), "{{reason}}",
                 )],
+            )),
+        ]),
+        Row("", 10, [(24, of_hours)]),
+        Row("", 4, [
+            (24, state_lines(
+                "Free calls", "Whether free calls are answered. They explain and never count.",
+                [query(f"imgmon_liveness_success{{{ONE}}}", "{{target}}")],
+                mapped({"0": ("failing", RED), "1": ("answered", GREEN)}),
             )),
         ]),
     ]  # fmt: skip
@@ -412,12 +429,15 @@ def target() -> Json:
 def slo() -> Json:
     """Return what was promised and what was measured of it."""
     verdicts = mapped({"0": ("missed", RED), "1": ("attained", GREEN)}, ("undetermined", GREY))
-    painted = {"mappings": verdicts, "custom__cellOptions": {"type": "color-background"}}
+    painted = {
+        "mappings": verdicts,
+        "custom__cellOptions": {"type": "color-background", "mode": "basic"},
+    }
     windowed = f'{ALL},window="$window"'
     claims = table(
         "Claims, $window",
-        "Attained and missed are said only when the whole 95 % interval says so; a dash has no claim or too"
-        " few samples.",
+        "Attained and missed are said only when the whole 95 % interval says so; else, or where nothing is"
+        " claimed, a verdict is undetermined.",
         [
             ("availability", f"max by (target) (imgmon_availability_ratio{{{ALL},{SHARES}}})"),
             ("lower", f"max by (target) (imgmon_availability_ratio_lower{{{ALL},{SHARES}}})"),
@@ -485,7 +505,7 @@ def slo() -> Json:
                         "{{target}} at least",
                     ),
                 ],
-                "percentunit", high=1, thresholds=steps((None, RED), (0, "transparent")),
+                "percentunit", low=-1, high=1, thresholds=steps((None, RED), (0, "transparent")),
                 overrides=[by_regexp(
                     ".* at least", custom__lineStyle={"fill": "dash", "dash": [6, 6]},
                 )],
@@ -539,7 +559,7 @@ def money() -> Json:
                 "sum(increase(imgmon_spend_usd_total[$__range]))", "currencyUSD", decimals=2,
             )),
             (6, stat(
-                "A picture that was good", "Money booked in the range, for each good canary in it.",
+                "Paid for a good canary", "Money booked in the range, for each good canary in it.",
                 "sum(increase(imgmon_spend_usd_total[$__range]))"
                 ' / sum(increase(imgmon_probes_total{kind="canary",outcome="good"}[$__range]))',
                 "currencyUSD", decimals=4,
@@ -588,7 +608,7 @@ def money() -> Json:
             (15, bars(
                 "Money by target", "Booked for probes.",
                 [query(
-                    f"sum by (target) (increase(imgmon_spend_usd_total{{{ALL}}}[$__interval]))",
+                    added(f"imgmon_spend_usd_total{{{ALL}}}", "target"),
                     "{{target}}",
                 )],
                 "currencyUSD",
@@ -625,7 +645,7 @@ def money() -> Json:
             (8, bars(
                 "Slots without a probe", "Gaps by reason; spend_cap and quota_guard are limits that bite.",
                 [query(
-                    f"sum by (reason) (increase(imgmon_gaps_total{{{ALL}}}[$__interval]))", "{{reason}}"
+                    added(f"imgmon_gaps_total{{{ALL}}}", "reason"), "{{reason}}"
                 )],
             )),
             (8, gauge_bars(
@@ -717,22 +737,23 @@ def itself() -> Json:
                 "Probes that say nothing of a provider, and slots that were missed.",
                 [
                     query(
-                        'sum by (error) (increase(imgmon_probes_total{error=~"our_network|'
-                        'monitor_fault"}[$__interval]))', "{{error}}",
+                        added(
+                            'imgmon_probes_total{error=~"our_network|monitor_fault"}', "error"
+                        ), "{{error}}",
                     ),
                     query(
-                        'sum(increase(imgmon_gaps_total{reason="missed"}[$__interval]))', "missed slots"
+                        added('imgmon_gaps_total{reason="missed"}'), "missed slots"
                     ),
                 ],
             )),
             (8, bars(
                 "Events", "In the log, by kind.",
-                [query("sum by (kind) (increase(imgmon_events_total[$__interval]))", "{{kind}}")],
+                [query(added("imgmon_events_total", "kind"), "{{kind}}")],
             )),
             (8, bars(
                 "Changes of orders", "A change every few minutes is an order that flaps.",
                 [query(
-                    "sum by (pool, profile) (increase(imgmon_priority_changes_total[$__interval]))",
+                    added("imgmon_priority_changes_total", "pool", "profile"),
                     "{{pool}} / {{profile}}",
                 )],
             )),
@@ -740,11 +761,11 @@ def itself() -> Json:
         Row("Probes and batch queues", 8, [
             (8, bars(
                 "Probes by kind", "Finished, free calls among them.",
-                [query("sum by (kind) (increase(imgmon_probes_total[$__interval]))", "{{kind}}")],
+                [query(added("imgmon_probes_total", "kind"), "{{kind}}")],
             )),
             (8, bars(
                 "Incidents opened", "By the class that opened them.",
-                [query("sum by (error) (increase(imgmon_incidents_total[$__interval]))", "{{error}}")],
+                [query(added("imgmon_incidents_total", "error"), "{{error}}")],
                 overrides=fixed(COLOURS),
             )),
             (8, bars(
