@@ -3,8 +3,9 @@
 Set up, demo, test and check imgmon with nothing but Python 3.11 or newer.
 
     python3 dev.py demo     everything local, no keys: simulator, daemon, live table
-    python3 dev.py test     all tests (further arguments go to pytest)
-    python3 dev.py check    the whole gate: format, lint, types, imports, tests with coverage
+    python3 dev.py test     all tests with coverage; with arguments, pytest alone with these
+    python3 dev.py lint     format, lint, types, imports
+    python3 dev.py check    both
     python3 dev.py setup    only make .venv
     python3 dev.py lock     write the lock files anew (needs uv)
 """
@@ -38,7 +39,9 @@ WHOLE = (
 
 def main(arguments: list[str]) -> int:
     """Run one command; return its exit code."""
-    commands = {"setup": setup, "demo": demo, "test": test, "check": check, "lock": lock}
+    commands = {
+        "setup": setup, "demo": demo, "test": test, "lint": lint, "check": check, "lock": lock,
+    }  # fmt: skip
     if not arguments or arguments[0] not in commands:
         print(__doc__.strip(), file=sys.stderr)
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
@@ -91,29 +94,42 @@ def demo(arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """Run the tests, all of them side by side unless *arguments* choose some."""
-    return setup([]) or become([PYTHON, "-m", "pytest", *(arguments or SIDE_BY_SIDE)])
-
-
-def check(_: list[str]) -> int:
-    """Run every part of the gate, also after a failure, and say which failed."""
+    """Run all tests side by side, and say how much of the code they run; or those of *arguments*."""
     if code := setup([]):
         return code
+    if arguments:
+        return become([PYTHON, "-m", "pytest", *arguments])
     os.environ["COVERAGE_FILE"] = str(VENV / "coverage")
     report = [PYTHON, "-m", "coverage", "report"]
-    parts: dict[str, list[list[object]]] = {
-        "format": [[PYTHON, "-m", "ruff", "format", "--check", "."]],
-        "lint": [[PYTHON, "-m", "ruff", "check", "."]],
-        "types": [[PYTHON, "-m", "mypy"]],
-        "imports": [[BIN / "lint-imports", "--no-cache"]],
+    return parts({
         "tests": [[PYTHON, "-m", "pytest", *SIDE_BY_SIDE, "--cov", "--cov-report="]],
         "coverage": [
             [*report, "--fail-under=95"],
             [*report, "--fail-under=100", f"--include={','.join(WHOLE)}"],
         ],
-    }  # fmt: skip
+    })  # fmt: skip
+
+
+def lint(_: list[str]) -> int:
+    """Run what reads the code without running it."""
+    return setup([]) or parts({
+        "format": [[PYTHON, "-m", "ruff", "format", "--check", "."]],
+        "lint": [[PYTHON, "-m", "ruff", "check", "."]],
+        "types": [[PYTHON, "-m", "mypy"]],
+        "imports": [[BIN / "lint-imports", "--no-cache"]],
+    })  # fmt: skip
+
+
+def check(_: list[str]) -> int:
+    """Run lint and all tests, also when the first finds something."""
+    codes = [lint([]), test([])]
+    return int(any(codes))
+
+
+def parts(of: dict[str, list[list[object]]]) -> int:
+    """Run every step of every part, also after a failure, and say which parts failed."""
     failed = []
-    for name, steps in parts.items():
+    for name, steps in of.items():
         print(f"== {name}", flush=True)
         if any([run(step) for step in steps]):  # noqa: C419 - every step runs, failed or not
             failed.append(name)

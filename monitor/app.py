@@ -16,6 +16,7 @@ import structlog
 from fastapi import FastAPI
 
 from monitor.api import routes
+from monitor.api.access import access_of
 from monitor.api.encode import Encoder
 from monitor.api.server import build_api
 from monitor.batches import Batches
@@ -48,6 +49,7 @@ from monitor.store.history import History
 from monitor.store.lock import StoreLock
 from monitor.store.reader import Reader
 from monitor.store.writer import Writer
+from monitor.tokens import TokenBook
 from monitor.upkeep import Upkeep
 from probes import registry
 from probes.driver import Driver
@@ -106,6 +108,8 @@ class Daemon:
             on_change=self._network_changed,
         )
         self.engine.our_network = self.network.state
+        self.tokens = TokenBook(config.tokens_path, clock)
+        self.access = access_of(config, self.tokens)
         ledger = StoreLedger(self.writer, config.vantage, self.caps)
         self.runner = Runner(
             self.probeables,
@@ -132,17 +136,7 @@ class Daemon:
         self.months = Months(
             config.specs, config.pools, reader=self.reader, writer=self.writer, clock=clock
         )
-        self.schedule = Schedule(
-            {target_id: p.spec.interval_s for target_id, p in self.probeables.items()},
-            liveness=self.runner.liveness_intervals,
-            fire=self._fire,
-            extra=self.runner.extra,
-            extra_due=self.engine.extra_due,
-            free_call=self.runner.free_call,
-            missed=self.runner.gap,
-            clock=clock,
-            lag=self.lateness,
-        )
+        self.schedule = self._new_schedule()
         self.upkeep = Upkeep(
             config.store_path, self.writer, self.reader, retention=config.retention, clock=clock
         )
@@ -150,6 +144,19 @@ class Daemon:
         self.registry = build_registry(self.publisher, self._own_figures)
         self._tasks: list[asyncio.Task[None]] = []
         self._resources = ExitStack()
+
+    def _new_schedule(self) -> Schedule:
+        return Schedule(
+            {target_id: p.spec.interval_s for target_id, p in self.probeables.items()},
+            liveness=self.runner.liveness_intervals,
+            fire=self._fire,
+            extra=self.runner.extra,
+            extra_due=self.engine.extra_due,
+            free_call=self.runner.free_call,
+            missed=self.runner.gap,
+            clock=self.clock,
+            lag=self.lateness,
+        )
 
     async def open(self) -> None:
         """Open the store and replay it; nothing is sent."""
@@ -165,6 +172,7 @@ class Daemon:
         """Open the store, replay it, publish, then let probes fire."""
         for text in (*self.config.warnings, *self.format_problems):
             log.warning("config.warning", detail=text)
+        self.tokens.load()
         await self.open()
         await self._read_books()
         self.network.resume(await asyncio.to_thread(self.history.network_event))
@@ -252,8 +260,7 @@ class Daemon:
             found.append("the schedule is not running")
         if self.format_problems:
             found += self.format_problems
-        if self.upkeep.problem is not None:
-            found.append(self.upkeep.problem)
+        found += [p for p in (self.upkeep.problem, self.tokens.problem) if p is not None]
         stats = self.writer.stats
         if stats.queue > _QUEUE_ROWS_UNWELL:
             found.append(f"{stats.queue} rows wait for the store: {stats.last_error or 'slow'}")
@@ -346,6 +353,7 @@ class Daemon:
         """Return the HTTP application over this daemon."""
         return build_api(
             routes.Sources(
+                access=self.access,
                 publisher=self.publisher,
                 clock=self.clock,
                 results=lambda *asked: routes.Page(*self.reader.results(*asked)),

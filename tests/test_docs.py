@@ -63,7 +63,7 @@ def test_every_route_is_in_the_readme_and_none_is_invented():
     paths = json.loads(CliRunner().invoke(main, ["openapi"]).output)["paths"]
     shown = {row[0].removeprefix("GET ").split("?")[0] for row in rows("HTTP API")}
 
-    assert {*paths, "/docs", "/openapi.json"} == shown
+    assert {*paths, "/", "/docs", "/openapi.json"} == shown
 
 
 def test_every_command_is_in_the_readme_and_none_is_invented():

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from hashlib import blake2b
 from typing import Any, Final
 
 from monitor.api import slo
@@ -28,7 +27,7 @@ from monitor.core.snapshot import (
 )
 from monitor.core.verdict import ClaimVerdict
 from monitor.core.words import rfc3339
-from monitor.publisher import Body
+from monitor.publisher import Body, body_of
 
 SCHEMA: Final = 1
 
@@ -124,8 +123,7 @@ class Encoder:
 
 def body(document: object) -> Body:
     """Return *document* as compact JSON with the tag of its bytes."""
-    data = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
-    return Body(data, f'"{blake2b(data, digest_size=8).hexdigest()}"')
+    return body_of(json.dumps(document, separators=(",", ":"), allow_nan=False).encode())
 
 
 def pools_document(snapshot: Snapshot) -> dict[str, Any]:

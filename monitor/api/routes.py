@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Header, HTTPException, Path, Query, Response
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse
 
 from monitor.api import encode, schemas
+from monitor.api.access import Access
 from monitor.api.problems import ProblemOut
 from monitor.clock import Clock
 from monitor.core.months import MonthFigures
@@ -50,6 +51,7 @@ class Sources:
     What the routes read.
 
     Attributes:
+        access: Who may ask for what.
         results: (target id, cursor, limit, kind) to a page of stored probes; runs in a thread.
         history: Incidents and events of the store; runs in a thread.
         profile: Target id to its hours of the week; runs in a thread.
@@ -58,6 +60,7 @@ class Sources:
         metrics: Accept header to (media type, exposition); runs in a thread.
     """
 
+    access: Access
     publisher: Publisher
     clock: Clock
     results: Callable[[str, int | None, int, ProbeKind | None], Page]
@@ -235,10 +238,6 @@ def _self(router: APIRouter, sources: Sources) -> None:
         # In a thread: rendering costs 10 us a series, and this loop times providers.
         media_type, text = await asyncio.to_thread(sources.metrics, accept)
         return Response(text, headers={"Content-Type": media_type})
-
-    @router.get("/", include_in_schema=False)
-    async def get_root() -> Response:
-        return RedirectResponse("/docs")
 
 
 def existing(current: Published, target: str) -> str:

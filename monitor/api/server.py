@@ -12,7 +12,8 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
-from monitor.api import incident_routes, months, problems, routes
+from monitor.api import incident_routes, months, page_routes, problems, routes
+from monitor.api.access import Gate
 from monitor.errors import MonitorError
 from monitor.version import __version__
 
@@ -27,9 +28,11 @@ def build_api(sources: routes.Sources) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
+    app.add_middleware(Gate, access=sources.access)
     app.include_router(routes.build(sources))
     app.include_router(months.build(sources))
     app.include_router(incident_routes.build(sources))
+    app.include_router(page_routes.build(sources))
 
     @app.get("/docs", include_in_schema=False)
     async def get_docs() -> HTMLResponse:
@@ -60,7 +63,8 @@ def docs_page(app: FastAPI) -> str:
         "padding:.4rem 1rem .4rem 0;border-bottom:1px solid #8884}</style>"
         f"<h1>imgmon {escape(__version__)}</h1><p>Machine-readable: "
         "<a href=/openapi.json>openapi.json</a>, <a href=/metrics>metrics</a>, "
-        "<a href=/v1/pools>pools</a>, <a href=/v1/targets>targets</a>.</p>"
+        "<a href=/v1/pools>pools</a>, <a href=/v1/targets>targets</a>, "
+        "<a href=/>status page</a>.</p>"
         "<table><tr><th>Route</th><th>Gives</th><th>Parameters</th></tr>"
         f"{''.join(rows)}</table></html>"
     )

@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "run": "run",
     "simulate": "simulate",
     "status": "status",
+    "token": "token",
     "watch": "watch",
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from monitor.api.access import Access
 from monitor.api.routes import Page, Sources
 from monitor.api.server import build_api
 from monitor.clock import SystemClock
@@ -14,14 +15,17 @@ from monitor.core.profile import Profile
 from monitor.publisher import Publisher
 from monitor.store.history import History
 from monitor.store.reader import Reader
+from monitor.tokens import TokenBook
 
 
 @click.command()
 def command() -> None:
     """Print the OpenAPI description of the HTTP API as JSON."""
+    clock = SystemClock()
     sources = Sources(
+        access=Access(TokenBook(Path("unread"), clock), is_reading_open=False),
         publisher=Publisher(lambda _: {}),
-        clock=SystemClock(),
+        clock=clock,
         results=lambda *_: Page((), None),
         months=lambda _: (),
         history=History(Reader(Path("unread"))),

@@ -8,6 +8,7 @@ a daemon would at its start, without its lock; nothing is sent or written.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -92,6 +93,9 @@ class Remote:
         # A proxy of the environment cannot reach what listens on this machine alone.
         direct = urlsplit(url).hostname in LOOPBACK
         self._opener = build_opener(ProxyHandler({}) if direct else ProxyHandler())
+        token = os.environ.get("IMGMON_TOKEN")
+        if token:
+            self._opener.addheaders.append(("Authorization", f"Bearer {token}"))
 
     def pools(self) -> PoolsOut:
         """Return every pool."""
@@ -116,8 +120,11 @@ class Remote:
             with self._opener.open(url, timeout=_TIMEOUT_S) as answer:
                 body = answer.read(_ANSWER_BYTES_MAX)
         except HTTPError as error:
+            hint = "; put a token into IMGMON_TOKEN" if error.code in (401, 403) else ""
             with error:
-                raise UnreachableError(f"{url} answers {error.code} {error.reason}") from error
+                raise UnreachableError(
+                    f"{url} answers {error.code} {error.reason}{hint}"
+                ) from error
         except (OSError, HTTPException) as error:
             why = getattr(error, "reason", error)
             raise UnreachableError(f"no daemon answers at {self._url}: {why}") from error

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from monitor.api.schemas import LivenessOut, PlaceOut, PriorityOut, TargetDetailOut
 from monitor.core.availability import floor_ratio
+from monitor.core.reasons import telling
 from monitor.core.snapshot import State
 from monitor.core.standing import OBJECTIVE_SPAN_S
 
@@ -27,8 +28,6 @@ _FAILED: Final = frozenset({State.SUSPECT, State.DEGRADED, State.DOWN})
 
 # Fewer columns fold reasons into a strip that nobody reads.
 _WIDE: Final = 110
-# Reasons whose numbers stand in columns of their own.
-_SHOWN: Final = frozenset({"within_slo", "latency", "availability", "last_sample"})
 
 
 def order_view(
@@ -105,8 +104,7 @@ def coloured(state: str) -> str:
 
 def _why(place: PlaceOut, liveness: LivenessOut) -> str:
     """Return the most telling reasons that no other column shows, and what free calls explain."""
-    telling = [reason.text for reason in place.reasons if reason.code not in _SHOWN]
-    said = telling[:2] or [place.reasons[0].text]
+    said = telling(place.reasons)
     if liveness.error is not None:
         said.append(f"free calls fail: {liveness.error}")
     elif liveness.state == "ok" and place.state in _FAILED:

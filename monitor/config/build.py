@@ -18,7 +18,7 @@ from monitor.config.providers import Provider, Providers, WireFormats, spend_cap
 from monitor.config.retention import retention
 from monitor.config.schema import ObjectiveTable, PoolTable, TargetTable
 from monitor.config.timing import Timing, mixed_pools
-from monitor.config.values import LOOPBACK, duration_text
+from monitor.config.values import duration_text, tokens_path
 from monitor.core.spec import PROFILES, WINDOWS, Objective, Policy, PoolSpec, Profile, TargetSpec
 from monitor.errors import ConfigError, Problem
 from monitor.limits import CONFIG_BYTES_MAX, LIVENESS_S_DEFAULT
@@ -134,7 +134,7 @@ class _Builder:
         for section in (self._tables.providers, self._tables.targets, self._tables.pools):
             self._check_unique(section)
         windows = self._windows()
-        self._check_server()
+        self._check_store()
         providers = self._providers.resolve()
         targets, specs = [], {}
         for index, table in self._tables.targets.items():
@@ -161,6 +161,8 @@ class _Builder:
             ),
             listen=rest.server.listen,
             public_read=rest.server.public_read,
+            hosts=tuple(rest.server.hosts),
+            tokens_path=tokens_path(rest.server.tokens, rest.store.path),
             store_path=Path(rest.store.path),
             retention=retention(rest.store, windows, self._problems),
             log_format=rest.log.format,
@@ -209,14 +211,8 @@ class _Builder:
                 self._problem(f"windows.{name}", f"must be at most {duration_text(_WINDOW_S_MAX)}")
         return windows
 
-    def _check_server(self) -> None:
-        server, store = self._tables.rest.server, self._tables.rest.store
-        if server.listen[0] not in LOOPBACK and not server.public_read:
-            self._problem(
-                "server.listen",
-                f"{server.listen[0]} is reachable from elsewhere, and reading asks for no token",
-                "listen on 127.0.0.1, or set public_read = true",
-            )
+    def _check_store(self) -> None:
+        store = self._tables.rest.store
         if store.path == ":memory:" or store.path.startswith("file:") or "\0" in store.path:
             self._problem("store.path", "must be the name of a file", 'write "imgmon.db"')
 

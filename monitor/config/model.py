@@ -23,6 +23,9 @@ class Config:
         specs: Target id to what the monitor knows of it, in file order.
         spend_cap: On all probes together.
         listen: Host and port of the API.
+        public_read: Reading asks for no token wherever it is listened on.
+        hosts: Further names by which a daemon that listens on loopback may be called.
+        tokens_path: The file of hashed tokens.
         store_path: The SQLite file.
         retention: How long its rows are kept.
         log_format: ``auto``, ``json`` or ``console``.
@@ -44,6 +47,8 @@ class Config:
     policy: Policy
     listen: tuple[str, int]
     public_read: bool
+    hosts: tuple[str, ...]
+    tokens_path: Path
     store_path: Path
     retention: Retention
     log_format: str

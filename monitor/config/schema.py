@@ -268,7 +268,17 @@ class ServerTable(Table):
     listen: Listen = Field(default="127.0.0.1:8720", validate_default=True)
     public_read: bool = Field(
         default=False,
-        description="Needed to listen on more than this machine: reading asks for no token.",
+        description="Reading asks for no token although more than this machine can reach it.",
+    )
+    hosts: list[Word] = Field(
+        default=[],
+        max_length=100,
+        description="Further names it is called by, where it listens on this machine alone: a "
+        "proxy's, for example.",
+    )
+    tokens: Word | None = Field(
+        default=None,
+        description="File of the hashed tokens; default beside the database: imgmon.tokens.json.",
     )
 
 

@@ -17,10 +17,18 @@ from monitor.secrets import MASK
 from probes.model import Target
 
 
+def _server(config: Config) -> dict[str, object]:
+    host, port = config.listen
+    return {
+        "listen": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        "public_read": config.public_read,
+        **({"hosts": list(config.hosts)} if config.hosts else {}),
+        "tokens": str(config.tokens_path),
+    }
+
+
 def show(config: Config) -> str:
     """Return *config* as TOML: presets filled in with their source and day, keys masked."""
-    host, port = config.listen
-    listen = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     policy = config.policy
     judging = {}
     for f in fields(policy):
@@ -31,7 +39,7 @@ def show(config: Config) -> str:
     lines = [
         f"# {config.source}; {cost_words(config)}",
         f"vantage = {toml(config.vantage)}",
-        *_table("[server]", {"listen": listen, "public_read": config.public_read}),
+        *_table("[server]", _server(config)),
         *_table("[store]", _store(config)),
         *_table("[log]", {"format": config.log_format, "level": config.log_level}),
         *_table("[windows]", {name: duration_value(s) for name, s in policy.windows.items()}),

@@ -6,6 +6,7 @@ import math
 import re
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -33,6 +34,11 @@ class BadValueError(ValueError):
         """Say what is wrong and what to do."""
         super().__init__(message)
         self.fix = fix
+
+
+def tokens_path(told: str | None, store: str) -> Path:
+    """Return where the tokens are kept: as *told*, else beside the database *store*."""
+    return Path(told) if told is not None else Path(store).with_suffix(".tokens.json")
 
 
 def parse_duration(value: object) -> float:

@@ -8,11 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, Protocol
 
 from monitor.core.snapshot import Reason, State, Tier
 from monitor.core.spec import PoolSpec
 from monitor.core.standing import Standing
 from monitor.core.words import exact, exact_percent, percent, seconds, usd, utc
+
+# Reasons whose numbers stand in columns of their own, wherever orders are shown as tables.
+_IN_COLUMNS: Final = frozenset({"within_slo", "latency", "availability", "last_sample"})
+
+
+class Said(Protocol):
+    """A reason, of the core or of a document."""
+
+    @property
+    def code(self) -> str:
+        """What is said, for programs."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """A true sentence."""
+        ...
+
+
+def telling(reasons: Sequence[Said]) -> list[str]:
+    """Return the two sentences of a place (one at least) that a table with its figures leaves out."""
+    found = [reason.text for reason in reasons if reason.code not in _IN_COLUMNS]
+    return found[:2] or [reasons[0].text]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

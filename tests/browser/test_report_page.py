@@ -8,32 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from monitor.cli import main
-from tests.support.browser import Page, chromium
+from tests.support.browser import CONTRAST, Page, chromium
 from tests.support.october import configuration_text, write_month
-
-CONTRAST = """
-(() => {
-  const light = c => {
-    const [r, g, b] = c.match(/[\\d.]+/g).map(v => v / 255)
-      .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ground = e => {
-    for (; e; e = e.parentElement) {
-      const c = getComputedStyle(e).backgroundColor;
-      if (c !== 'rgba(0, 0, 0, 0)') return c;
-    }
-    return 'rgb(255, 255, 255)';
-  };
-  let worst = 99;
-  for (const e of document.querySelectorAll('h1,h2,p,dt,dd,th,td,a,li,summary,strong,figcaption,code')) {
-    if (!e.textContent.trim()) continue;
-    const [a, b] = [light(getComputedStyle(e).color), light(ground(e))].sort((x, y) => y - x);
-    worst = Math.min(worst, (a + 0.05) / (b + 0.05));
-  }
-  return worst;
-})()
-"""
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from random import Random
 
 import httpx
@@ -160,12 +162,45 @@ async def test_a_figure_without_data_has_no_series(api):
 async def test_the_docs_page_needs_nothing_from_elsewhere(api):
     """The reference lists every route, without script and without a foreign address."""
     _, http = api
-    root = await http.get("/", follow_redirects=True)
+    page = await http.get("/docs")
 
-    assert 200 == root.status_code
-    assert "/v1/pools/{pool}/priority" in root.text
-    assert "<script" not in root.text
-    assert "//" not in root.text.replace("</", "")
+    assert 200 == page.status_code
+    assert "/v1/pools/{pool}/priority" in page.text
+    assert "<script" not in page.text
+    assert "//" not in page.text.replace("</", "")
+
+
+async def test_the_status_page_allows_itself_its_own_script_alone(api):
+    """Its policy names the hash of the script that is in it, and nothing from elsewhere."""
+    _, http = api
+    page = await http.get("/")
+    script = page.text[page.text.index("<script>") + len("<script>") : page.text.index("</script>")]
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+
+    assert 200 == page.status_code
+    assert "text/html; charset=utf-8" == page.headers["Content-Type"]
+    assert f"script-src 'sha256-{digest}'" in page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert "//" not in page.text.replace("</", "")
+    again = await http.get("/", headers={"If-None-Match": page.headers["ETag"]})
+    assert again.status_code in (200, 304)  # Another snapshot may have come between.
+
+
+async def test_a_badge_is_a_picture_of_one_window(api):
+    """A day unless another is named; a window or target that is not there is named, too."""
+    _, http = api
+    day = await http.get("/badges/flash/availability.svg")
+    other = await http.get("/badges/flash/p95.svg?window=30d")
+    same = await http.get("/badges/flash/state.svg")
+    kept = {"If-None-Match": same.headers["ETag"]}
+
+    assert "image/svg+xml" == day.headers["Content-Type"]
+    assert "flash 24h" in day.text
+    assert "flash p95 30d" in other.text
+    assert 304 == (await http.get("/badges/flash/state.svg", headers=kept)).status_code
+    assert "there are: 1h" in (await http.get("/badges/flash/p95.svg?window=2h")).json()["detail"]
+    assert 404 == (await http.get("/badges/nobody/p95.svg")).status_code
+    assert 422 == (await http.get("/badges/flash/colour.svg")).status_code
 
 
 async def test_a_stale_snapshot_says_so_and_is_still_served(tmp_path):

@@ -31,6 +31,31 @@ os.dup2(ours[1], 4)
 os.execv(sys.argv[3], sys.argv[3:])
 """
 
+# Least contrast of any text with what lies behind it (WCAG 2.2, 1.4.3).
+CONTRAST = """
+(() => {
+  const light = c => {
+    const [r, g, b] = c.match(/[\\d.]+/g).map(v => v / 255)
+      .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = e => {
+    for (; e; e = e.parentElement) {
+      const c = getComputedStyle(e).backgroundColor;
+      if (c !== 'rgba(0, 0, 0, 0)') return c;
+    }
+    return 'rgb(255, 255, 255)';
+  };
+  let worst = 99;
+  for (const e of document.querySelectorAll('h1,h2,p,dt,dd,th,td,a,li,summary,strong,figcaption,code')) {
+    if (!e.textContent.trim()) continue;
+    const [a, b] = [light(getComputedStyle(e).color), light(ground(e))].sort((x, y) => y - x);
+    worst = Math.min(worst, (a + 0.05) / (b + 0.05));
+  }
+  return worst;
+})()
+"""
+
 
 class Page:
     """One tab. What it logs as an error, and every address it asks for, is kept."""
@@ -84,7 +109,9 @@ class Page:
 
     def ask(self, expression: str) -> Any:
         """Return the value of *expression* in the page."""
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        answer = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 

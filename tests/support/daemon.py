@@ -113,7 +113,7 @@ async def running(
 async def client(daemon: Daemon) -> AsyncIterator[httpx.AsyncClient]:
     """The daemon's API in process."""
     transport = httpx.ASGITransport(daemon.api(), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://daemon") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         yield http
 
 

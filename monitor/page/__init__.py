@@ -1,0 +1,1 @@
+"""The status page and the badges: a snapshot as people look at it, without any client."""
