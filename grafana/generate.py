@@ -79,6 +79,23 @@ def state_of(targets: str) -> str:
     )
 
 
+def of_caps(metrics: str) -> str:
+    """Return *metrics* of caps, with a name for the cap of all probes, whose id is empty."""
+    return f'label_replace({metrics}, "id", "all probes", "id", "")'
+
+
+def cap(period: str) -> str:
+    """Return the query of the caps of a day or a month, in dollars."""
+    caps = of_caps(f'imgmon_spend_cap_usd{{period="{period}"}}')
+    return f"max by (id) ({caps})"
+
+
+def booked(period: str) -> str:
+    """Return the query of what is booked of each of them."""
+    used = of_caps(f'imgmon_spend_cap_usd{{period="{period}"}} * imgmon_spend_cap_used_ratio')
+    return f"max by (id) ({used})"
+
+
 def added(counter: str, *by: str) -> str:
     """
     Return the query of what *counter* grew by in each interval, summed by labels.
@@ -231,7 +248,7 @@ def overview() -> Json:
             )),
             (8, gauge_bars(
                 "Caps used", "Booked share of each cap on probe money in its running period.",
-                "sort_desc(imgmon_spend_cap_used_ratio)", "{{scope}} {{id}} / {{period}}",
+                f"sort_desc({of_caps('imgmon_spend_cap_used_ratio')})", "{{id}} / {{period}}",
                 thresholds=CAP, none="no cap",
             )),
             (8, gauge_bars(
@@ -466,7 +483,7 @@ def slo() -> Json:
                 "budget left", unit="percentunit", decimals=0, thresholds=BUDGET,
                 custom__cellOptions={"type": "color-text"},
             ),
-            by_name("claimed availability", **painted),
+            by_name("claimed availability", **painted, custom__width=150),
             by_name("claimed p95", **painted),
         ],
     )  # fmt: skip
@@ -545,8 +562,6 @@ def slo() -> Json:
 
 def money() -> Json:
     """Return what probes cost and which limits they meet."""
-    booked = "max by (id) (imgmon_spend_cap_usd{period='month'} * imgmon_spend_cap_used_ratio)"
-    booked_today = booked.replace("month", "day")
     days = "(day_of_month() - 1 + hour() / 24 + minute() / 1440)"
     rows = [
         Row("", 4, [
@@ -572,14 +587,14 @@ def money() -> Json:
         Row("Caps", 9, [
             (9, gauge_bars(
                 "Caps used", "Booked share of each cap in its running day or month.",
-                "sort_desc(imgmon_spend_cap_used_ratio)", "{{scope}} {{id}} / {{period}}",
+                f"sort_desc({of_caps('imgmon_spend_cap_used_ratio')})", "{{id}} / {{period}}",
                 thresholds=CAP, none="no cap",
             )),
             (15, lines(
                 "Booked against the cap of a day", "Dashed is the cap; the day begins at UTC midnight.",
                 [
-                    query(booked_today, "{{id}}"),
-                    query('max by (id) (imgmon_spend_cap_usd{period="day"})', "{{id}} cap"),
+                    query(booked("day"), "{{id}}"),
+                    query(cap("day"), "{{id}} cap"),
                 ],
                 "currencyUSD", low=0,
                 overrides=[by_regexp(
@@ -592,14 +607,14 @@ def money() -> Json:
                 "Caps of a month, at this pace",
                 "What is booked of each monthly cap, and what the month would come to at its pace so far.",
                 [
-                    ("cap", 'max by (id) (imgmon_spend_cap_usd{period="month"})'),
+                    ("cap", cap("month")),
                     (
                         "booked",
-                        booked,
+                        booked("month"),
                     ),
                     (
                         "at month's end",
-                        f"{booked} * on () group_left () (days_in_month() / ({days} > 0))",
+                        f"{booked('month')} * on () group_left () (days_in_month() / ({days} > 0))",
                     ),
                 ],
                 "id",

@@ -410,6 +410,9 @@ const wait = (ms: number) => new Promise((done) => setTimeout(done, ms));
     problems: [
       ...problems,
       ...runners().filter((r) => r.state.data?.state !== LoadingState.Done).map((r) => `not answered: ${r.state.queries[0].expr}`),
+      ...(sceneGraph.findAllObjects(scene, (o) => o instanceof VizPanel) as VizPanel[])
+        .filter((panel) => !sceneGraph.getData(panel).state.data?.series.some((frame) => frame.length))
+        .map((panel) => `empty: ${panel.state.title}`),
       ...(/No data/.test(text) ? ['a panel says "No data"'] : []),
       ...(/An unexpected error happened|Panel plugin not found/i.test(text) ? [text.slice(0, 500)] : []),
     ],
