@@ -468,6 +468,8 @@ def dashboard(
         "refresh": 1, "regex": "", "hide": 0, "multi": False, "includeAll": False, "options": [],
         "skipUrlSync": False,
     }  # fmt: skip
+    # Not changes(...[5m]): of samples five minutes apart, such a range holds only one in Prometheus 3.
+    counter = f"imgmon_priority_changes_total{{{changes}}}"
     marks = [
         _annotation(
             "Incidents", RED, f"imgmon_incident_open{{{incidents}}} == 1",
@@ -477,7 +479,7 @@ def dashboard(
     if changes:
         marks.append(
             _annotation(
-                "Order changes", BLUE, f"changes(imgmon_priority_changes_total{{{changes}}}[5m]) > 0",
+                "Order changes", BLUE, f"{counter} - ({counter} offset 5m) > 0",
                 "Order changed", "{{pool}} / {{profile}}", shown=False,
             )
         )  # fmt: skip
