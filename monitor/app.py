@@ -25,6 +25,7 @@ from monitor.clock import Clock
 from monitor.config import Config
 from monitor.core.events import Event
 from monitor.core.spend import Caps, spending
+from monitor.desk import ReportDesk
 from monitor.engine import Engine
 from monitor.errors import StoreError
 from monitor.first_probes import first_delays
@@ -40,6 +41,7 @@ from monitor.metrics import SelfFigures, build_registry, expose
 from monitor.months import Months
 from monitor.network import NetworkWatch
 from monitor.past import restore
+from monitor.pauses import Pauses
 from monitor.probe_log import happened
 from monitor.publisher import Publisher
 from monitor.runner import Probeable, Runner
@@ -111,6 +113,7 @@ class Daemon:
         self.tokens = TokenBook(config.tokens_path, clock)
         self.access = access_of(config, self.tokens)
         ledger = StoreLedger(self.writer, config.vantage, self.caps)
+        self.pauses = Pauses(self.writer)
         self.runner = Runner(
             self.probeables,
             driver=self.driver,
@@ -121,6 +124,7 @@ class Daemon:
             fitness=Fitness(self.lag, clock, self.network),
             redactor=Redactor(config.secrets),
             on_result=self._learned,
+            paused=self.pauses.at,
         )
         self.batches = Batches(
             self.probeables,
@@ -137,6 +141,7 @@ class Daemon:
             config.specs, config.pools, reader=self.reader, writer=self.writer, clock=clock
         )
         self.schedule = self._new_schedule()
+        self.desk = self._new_desk()
         self.upkeep = Upkeep(
             config.store_path, self.writer, self.reader, retention=config.retention, clock=clock
         )
@@ -158,6 +163,17 @@ class Daemon:
             lag=self.lateness,
         )
 
+    def _new_desk(self) -> ReportDesk:
+        return ReportDesk(
+            self.config.specs,
+            self.engine,
+            self.writer,
+            self.reader,
+            clock=self.clock,
+            per_client_per_minute=self.config.reports_per_minute,
+            on_step=self._learned,
+        )
+
     async def open(self) -> None:
         """Open the store and replay it; nothing is sent."""
         self._resources.enter_context(StoreLock(self.config.store_path))
@@ -166,6 +182,7 @@ class Daemon:
         seed = {SCHEDULE_SEED: str(self._rng.getrandbits(32))}
         await asyncio.to_thread(self.writer.start, seed)
         self._resources.callback(self.writer.close)
+        await self.pauses.load()
         await asyncio.to_thread(self._replay)
 
     async def start(self) -> None:
@@ -184,6 +201,7 @@ class Daemon:
             asyncio.create_task(self._first_probes(), name="first probes"),
             asyncio.create_task(self.batches.run(), name="batches"),
             asyncio.create_task(self.months.run(), name="months"),
+            asyncio.create_task(self.desk.run(), name="reports"),
             asyncio.create_task(self.upkeep.run(), name="upkeep"),
         ]
         self.schedule.start(int(self.reader.fact(SCHEDULE_SEED)))
@@ -232,6 +250,7 @@ class Daemon:
     def tick(self) -> None:
         """Build and publish one snapshot; store what happened and the orders that changed."""
         now = self.clock.wall()
+        self.engine.paused = self.pauses.all(now)
         self.publisher.publish(self.engine.tick(now))
         for entry in self.engine.take_entries():
             self.writer.submit_entry(entry)
@@ -273,6 +292,7 @@ class Daemon:
         gc.disable()  # A hundred thousand values that stay: looking for garbage takes a tenth more.
         try:
             restore(self.engine, self.reader, self.config, self.clock.wall())
+            self.desk.restore()
         finally:
             gc.enable()
         for entry in self.engine.take_entries():
@@ -347,6 +367,9 @@ class Daemon:
             store_pruned_total=self.upkeep.pruned,
             store_bytes=self.reader.size_bytes(),
             store_last_commit_at=stats.last_commit_at,
+            reports_duplicate=self.desk.counts.duplicates,
+            reports_rejected=self.desk.counts.rejected,
+            reports_refused=self.desk.counts.refused,
         )
 
     def api(self) -> FastAPI:
@@ -354,6 +377,10 @@ class Daemon:
         return build_api(
             routes.Sources(
                 access=self.access,
+                operator=routes.Operator(
+                    self.runner, self.pauses, self.probeables.__contains__, self._learned
+                ),
+                desk=self.desk,
                 publisher=self.publisher,
                 clock=self.clock,
                 results=lambda *asked: routes.Page(*self.reader.results(*asked)),

@@ -21,6 +21,7 @@ from monitor.core.liveness import FreeCalls, heard, is_due, show
 from monitor.core.maintenance import maintenance_end
 from monitor.core.network import OurNetwork
 from monitor.core.pace import Pace, attempted, follow
+from monitor.core.pause import Pause
 from monitor.core.profile import Profile, hours_of_week
 from monitor.core.quota import (
     Kind,
@@ -35,6 +36,7 @@ from monitor.core.quota import (
 )
 from monitor.core.ranking import build_order
 from monitor.core.ration import Wish, shares
+from monitor.core.reports import ReportFigures
 from monitor.core.schedule import Pass, extra_due, plan_slot
 from monitor.core.slo import error_budget, window_verdicts
 from monitor.core.snapshot import (
@@ -137,6 +139,8 @@ class Engine:
         self._counters = Counters()
         self._journal = Journal(policy)
         self.log_counts = LogCounts()
+        self.reports = ReportFigures()
+        self.paused: Mapping[str, Pause] = {}
         self.our_network = OurNetwork()
 
     @property
@@ -205,9 +209,13 @@ class Engine:
             self._told[kind] = learn(self._told.get(kind), limit, answered_at)
 
     def report(self, target_id: str, at: float, error: ErrorClass | None) -> None:
-        """Fold what a client's request of wall time *at* came to: *error*, None for a picture."""
+        """
+        Fold what a client's request of wall time *at* came to: *error*, None for a picture.
+
+        What is older than the newest generation of our own says nothing that is not known better.
+        """
         tracked = self._tracked.get(target_id)
-        if tracked is not None:
+        if tracked is not None and at > (tracked.pace.last_start or float("-inf")):
             tracked.is_dirty = True
             tracked.state = fold_report(tracked.state, at, error, self._policy)
 
@@ -224,6 +232,11 @@ class Engine:
         tracked = self._tracked.get(target_id)
         if tracked is not None:
             tracked.pace = attempted(tracked.pace, at, at)
+
+    def windows_of(self, target_id: str) -> Mapping[str, float]:
+        """Return name to length in seconds of the windows of a target; none for one that is gone."""
+        tracked = self._tracked.get(target_id)
+        return tracked.history.windows if tracked else {}
 
     def plan_slot(self, target_id: str, now: float, draw: float) -> float | Pass:
         """Return what the target's slot at *now* stands for, or why nothing is sent in it."""
@@ -321,6 +334,8 @@ class Engine:
             quotas=self._quotas(now),
             our_network=self.our_network,
             log_counts=self.log_counts,
+            reports=self.reports,
+            paused=self.paused,
         )
 
     def _wishes(self, views: Mapping[str, TargetView]) -> list[Wish]:

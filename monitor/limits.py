@@ -72,4 +72,7 @@ RESTART_TURN_S: Final = RESTART_SPREAD_S + 61.0
 RETRY_AFTER_S_MAX: Final = 86_400.0
 RATE_LIMIT_WAIT_S_MAX: Final = 900.0
 RATE_LIMIT_WAIT_S_DEFAULT: Final = 60.0
+# Rows of clients that wait for the store: about a second of what it takes; what is above is refused.
+REPORTS_WAITING_MAX: Final = 50_000
+REPORT_FIGURES_S: Final = 30.0  # Figures of reports are read anew this often: 0.2 s for 20 pairs.
 REPORT_DAYS_MAX: Final = 400  # A year and a month; memory holds every sample of the period.

@@ -23,18 +23,25 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from monitor.core.availability import Ratio
+from monitor.core.sketch import LATENCY_BUCKETS_S
 from monitor.core.snapshot import (
     LifeSign,
     Liveness,
     LogCounts,
-    Ratio,
     Snapshot,
     State,
     TargetView,
     Totals,
 )
-from monitor.core.totals import LATENCY_BUCKETS_S
 from monitor.publisher import Publisher
+from monitor.report_metrics import (
+    REPORT_COUNTERS,
+    REPORT_GAUGES,
+    REPORTS,
+    put_reports,
+    report_counters,
+)
 from monitor.slo_metrics import SLO_GAUGES, put_slo
 from monitor.version import __version__
 
@@ -56,6 +63,9 @@ class SelfFigures:
     store_pruned_total: int
     store_bytes: int
     store_last_commit_at: float | None
+    reports_duplicate: int
+    reports_rejected: int
+    reports_refused: int
 
 
 Spec = tuple[str, str, tuple[str, ...]]
@@ -141,6 +151,7 @@ GAUGES: Final[tuple[Spec, ...]] = (
     ),
     ("imgmon_target_price_usd", "Configured price of one image.", _T),
     *SLO_GAUGES,
+    *REPORT_GAUGES,
     ("imgmon_incident_open", "1 while an incident of the target lasts, else 0.", _T),
     ("imgmon_our_network_suspect", "1 while our own network is thought to be down, else 0.", ()),
 )
@@ -185,6 +196,7 @@ SELF_COUNTERS: Final[tuple[tuple[str, str, str], ...]] = (
     ("imgmon_store_errors", "Failed commits, retried.", "store_errors_total"),
     ("imgmon_store_dropped_rows", "Rows lost to a full queue.", "store_dropped_total"),
     ("imgmon_store_pruned_rows", "Rows removed because of their age.", "store_pruned_total"),
+    *REPORT_COUNTERS,
 )
 SNAPSHOT_GAUGES: Final[tuple[tuple[str, str], ...]] = (
     ("imgmon_snapshot_timestamp_seconds", "When the published snapshot was made."),
@@ -196,7 +208,7 @@ def names() -> tuple[str, ...]:
     """Return the name of every metric as a query uses it."""
     return (
         *(name for name, _, _ in GAUGES),
-        *(f"{name}_total" for name, _, _ in COUNTERS),
+        *(f"{name}_total" for name, _, _ in (*COUNTERS, REPORTS)),
         HISTOGRAM[0],
         *(name for name, _, _ in SELF_GAUGES),
         *(f"{name}_total" for name, _, _ in SELF_COUNTERS),
@@ -231,6 +243,7 @@ class SnapshotCollector(Collector):
         yield GaugeMetricFamily(name, text, value=snapshot.made_at)
         yield from gauges(snapshot)
         yield from counters(snapshot.totals, snapshot.log_counts)
+        yield from report_counters(snapshot.reports)
 
 
 def gauges(snapshot: Snapshot) -> Iterable[Metric]:
@@ -262,6 +275,7 @@ def gauges(snapshot: Snapshot) -> Iterable[Metric]:
             put("imgmon_quota_limit", (*of, source.value), requests)
         put("imgmon_quota_used", of, quota.used)
         put("imgmon_quota_remaining", of, quota.remaining)
+    put_reports(put, snapshot)
     return families.values()
 
 

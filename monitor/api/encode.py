@@ -12,15 +12,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from monitor.api import slo
+from monitor.api.client_figures import reported_document
 from monitor.api.incidents import open_incident_document
-from monitor.core.availability import floor_ratio
+from monitor.core.availability import Ratio, floor_ratio
+from monitor.core.pause import Pause
+from monitor.core.reports import ReportFigures
 from monitor.core.snapshot import (
     LastProbe,
     Liveness,
     Order,
     Place,
     Quantile,
-    Ratio,
     Snapshot,
     TargetView,
     WindowFigures,
@@ -56,12 +58,16 @@ POOLS_KEY: Final = "pools"
 TARGETS_KEY: Final = "targets"
 
 
+# What the documents of a target say beside its view.
+_Beside = tuple[ReportFigures, Pause | None]
+
+
 class Encoder:
     """Encodes snapshots; keeps the bytes of what did not change since the one before."""
 
     def __init__(self) -> None:
         """Start with nothing encoded."""
-        self._views: dict[str, tuple[TargetView, dict[str, Any], Body, Body]] = {}
+        self._views: dict[str, tuple[TargetView, dict[str, Any], Body, Body, _Beside]] = {}
         self._orders: dict[tuple[str, str], tuple[Order, bool | None, Body, Body]] = {}
 
     def __call__(self, snapshot: Snapshot) -> Mapping[str, Body]:
@@ -69,7 +75,7 @@ class Encoder:
         bodies: dict[str, Body] = {}
         targets = []
         for target_id, view in snapshot.targets.items():
-            summary, detail, windows = self._target(target_id, view)
+            summary, detail, windows = self._target(target_id, view, snapshot)
             targets.append(summary)
             bodies[target_key(target_id)] = detail
             bodies[windows_key(target_id)] = windows
@@ -81,10 +87,14 @@ class Encoder:
         bodies[POOLS_KEY] = body(pools_document(snapshot))
         return bodies
 
-    def _target(self, target_id: str, view: TargetView) -> tuple[dict[str, Any], Body, Body]:
+    def _target(
+        self, target_id: str, view: TargetView, snapshot: Snapshot
+    ) -> tuple[dict[str, Any], Body, Body]:
         known = self._views.get(target_id)
-        if known is None or known[0] is not view:
-            summary = target_document(view)
+        reports, pause = snapshot.reports, snapshot.paused.get(target_id)
+        if known is None or known[0] is not view or known[4] != (reports, pause):
+            reported = reported_document(reports, target_id)
+            summary = {**target_document(view), "paused": pause_document(pause)}
             windows = {
                 name: window_document(w, view.claims.get(name, ()))
                 for name, w in view.windows.items()
@@ -92,8 +102,16 @@ class Encoder:
             known = (
                 view,
                 summary,
-                body({"schema": SCHEMA, **summary, "windows": windows}),
-                body({"schema": SCHEMA, "target": target_id, "windows": windows}),
+                body({"schema": SCHEMA, **summary, "windows": windows, "reported": reported}),
+                body(
+                    {
+                        "schema": SCHEMA,
+                        "target": target_id,
+                        "windows": windows,
+                        "reported": reported,
+                    }
+                ),
+                (reports, pause),
             )
             self._views[target_id] = known
         return known[1], known[2], known[3]
@@ -222,6 +240,18 @@ def target_document(view: TargetView) -> dict[str, Any]:
         "liveness": liveness_document(view.liveness, spec.liveness_s),
         "incidents": [open_incident_document(incident) for incident in view.incidents],
         "last_probe": last_document(view.last) if view.last else None,
+    }
+
+
+def pause_document(pause: Pause | None) -> dict[str, Any] | None:
+    """Return the pause that a target is in; None for none."""
+    if pause is None:
+        return None
+    return {
+        "since": timestamp(pause.since),
+        "until": timestamp(pause.until),
+        "reason": pause.reason,
+        "by": pause.by,
     }
 
 

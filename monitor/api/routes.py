@@ -20,7 +20,10 @@ from monitor.api.problems import ProblemOut
 from monitor.clock import Clock
 from monitor.core.months import MonthFigures
 from monitor.core.profile import Profile
+from monitor.desk import ReportDesk
+from monitor.pauses import Pauses
 from monitor.publisher import Body, Published, Publisher
+from monitor.runner import Runner
 from monitor.store.history import History
 from probes.model import ProbeKind, ProbeResult
 
@@ -46,12 +49,30 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Operator:
+    """
+    The parts that an operator moves.
+
+    Attributes:
+        can_probe: Whether a target has all that a canary needs.
+        changed: Told of a target whose schedule is to be looked at anew.
+    """
+
+    runner: Runner
+    pauses: Pauses
+    can_probe: Callable[[str], bool]
+    changed: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Sources:
     """
     What the routes read.
 
     Attributes:
         access: Who may ask for what.
+        operator: What an operator may do.
+        desk: Takes in what clients report.
         results: (target id, cursor, limit, kind) to a page of stored probes; runs in a thread.
         history: Incidents and events of the store; runs in a thread.
         profile: Target id to its hours of the week; runs in a thread.
@@ -61,6 +82,8 @@ class Sources:
     """
 
     access: Access
+    operator: Operator
+    desk: ReportDesk
     publisher: Publisher
     clock: Clock
     results: Callable[[str, int | None, int, ProbeKind | None], Page]

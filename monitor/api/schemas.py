@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from monitor.api.client_figures import ReportedOut
 from monitor.api.incidents import OpenIncidentOut
 from monitor.api.slo_schemas import BudgetOut, ClaimOut, GapOut
 
@@ -151,6 +152,15 @@ class LivenessOut(BaseModel):
     balance_usd: float | None
 
 
+class PauseOut(BaseModel):
+    """An operator's word that no canary of the schedule is sent."""
+
+    since: str
+    until: str | None = Field(description="Null until it is ended.")
+    reason: str
+    by: str = Field(description="Name of the token.")
+
+
 class TargetOut(BaseModel):
     """A target: what it is, how it is, its newest generation."""
 
@@ -173,6 +183,7 @@ class TargetOut(BaseModel):
     liveness: LivenessOut
     incidents: list[OpenIncidentOut] = Field(description="Those that last.")
     last_probe: ProbeOut | None
+    paused: PauseOut | None
 
 
 class TargetsOut(BaseModel):
@@ -250,6 +261,7 @@ class TargetDetailOut(TargetOut):
 
     schema_: int = Field(alias="schema")
     windows: dict[str, WindowOut]
+    reported: ReportedOut
 
 
 class WindowsOut(BaseModel):
@@ -258,6 +270,7 @@ class WindowsOut(BaseModel):
     schema_: int = Field(alias="schema")
     target: str
     windows: dict[str, WindowOut]
+    reported: ReportedOut
 
 
 class ResultOut(BaseModel):

@@ -12,7 +12,15 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
-from monitor.api import incident_routes, months, page_routes, problems, routes
+from monitor.api import (
+    incident_routes,
+    months,
+    operate_routes,
+    page_routes,
+    problems,
+    report_routes,
+    routes,
+)
 from monitor.api.access import Gate
 from monitor.errors import MonitorError
 from monitor.version import __version__
@@ -32,6 +40,8 @@ def build_api(sources: routes.Sources) -> FastAPI:
     app.include_router(routes.build(sources))
     app.include_router(months.build(sources))
     app.include_router(incident_routes.build(sources))
+    app.include_router(report_routes.build(sources))
+    app.include_router(operate_routes.build(sources))
     app.include_router(page_routes.build(sources))
 
     @app.get("/docs", include_in_schema=False)

@@ -165,6 +165,7 @@ class _Builder:
             tokens_path=tokens_path(rest.server.tokens, rest.store.path),
             store_path=Path(rest.store.path),
             retention=retention(rest.store, windows, self._problems),
+            reports_per_minute=rest.reports.per_client_per_minute,
             log_format=rest.log.format,
             log_level=rest.log.level,
             vantage=rest.vantage,

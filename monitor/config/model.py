@@ -28,6 +28,7 @@ class Config:
         tokens_path: The file of hashed tokens.
         store_path: The SQLite file.
         retention: How long its rows are kept.
+        reports_per_minute: How many one client may send.
         log_format: ``auto``, ``json`` or ``console``.
         reference_hosts: URLs of hosts that tell whether our own network is up.
         secrets: Every value that must not be shown, for redaction.
@@ -51,6 +52,7 @@ class Config:
     tokens_path: Path
     store_path: Path
     retention: Retention
+    reports_per_minute: int
     log_format: str
     log_level: str
     vantage: str

@@ -296,6 +296,21 @@ class StoreTable(Table):
     keep_free_calls: Duration = Field(
         default=Retention().free_calls_s, description="How long free calls are kept."
     )
+    keep_reports: Duration = Field(
+        default=Retention().reports_s,
+        description="How long each client report is kept; what they sum up to stays.",
+    )
+
+
+class ReportsTable(Table):
+    """What clients may report."""
+
+    per_client_per_minute: int = Field(
+        default=1_200_000,
+        ge=1,
+        le=100_000_000,
+        description="Reports that one token may send a minute; what is above is refused, whole.",
+    )
 
 
 class NetworkTable(Table):
@@ -323,6 +338,7 @@ class FileTable(Table):
     server: ServerTable = Field(default_factory=ServerTable)
     store: StoreTable = Field(default_factory=StoreTable)
     log: LogTable = Field(default_factory=LogTable)
+    reports: ReportsTable = Field(default_factory=ReportsTable)
     network: NetworkTable = Field(default_factory=NetworkTable)
     windows: dict[Slug, Duration] | None = Field(
         default=None,

@@ -41,6 +41,7 @@ def show(config: Config) -> str:
         f"vantage = {toml(config.vantage)}",
         *_table("[server]", _server(config)),
         *_table("[store]", _store(config)),
+        *_table("[reports]", {"per_client_per_minute": config.reports_per_minute}),
         *_table("[log]", {"format": config.log_format, "level": config.log_level}),
         *_table("[windows]", {name: duration_value(s) for name, s in policy.windows.items()}),
         *_table("[judging]", judging),
@@ -68,6 +69,7 @@ def _store(config: Config) -> dict[str, Any]:
         "path": str(config.store_path),
         "keep_probes": duration_value(config.retention.probes_s),
         "keep_free_calls": duration_value(config.retention.free_calls_s),
+        "keep_reports": duration_value(config.retention.reports_s),
     }
 
 

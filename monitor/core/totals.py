@@ -5,16 +5,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from math import floor
-from typing import Final
 
+from monitor.core.sketch import LATENCY_BUCKETS_S
 from monitor.core.snapshot import GapReason, ProbeCount, Totals
 from probes.model import ProbeKind, ProbeResult
-
-# Upper bounds of the latency histogram, seconds (DESIGN.md 5).
-LATENCY_BUCKETS_S: Final = (
-    0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 16.0, 20.0,
-    25.0, 30.0, 40.0, 50.0, 60.0, 90.0, 120.0, 180.0, 300.0,
-)  # fmt: skip
 
 
 class Counters:

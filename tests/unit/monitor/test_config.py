@@ -758,7 +758,9 @@ def test_the_schema_describes_the_file():
     assert ["id", "provider", "model", "interval"] == tables["TargetTable"]["required"]
     assert "anyOf" in tables["TargetTable"]["properties"]["interval"]
     sections = {"vantage", "server", "store", "log", "windows", "judging", "providers", "targets"}
-    assert sections | {"network", "pools", "spend_cap", "maintenance"} == set(schema["properties"])
+    assert sections | {"network", "reports", "pools", "spend_cap", "maintenance"} == set(
+        schema["properties"]
+    )
     assert {"targets", "providers", "from", "until", "weekly", "zone"} == set(
         tables["MaintenanceTable"]["properties"]
     )
