@@ -401,6 +401,29 @@ def target() -> Json:
                 overrides=fixed({"coverage": BLUE, "timeouts": ORANGE}),
             )),
         ]),
+        Row("Canaries beside clients", 8, [
+            (8, lines(
+                "Availability by source, $view view, $window",
+                "What canaries measured beside what clients reported: disagreement is a finding.",
+                [query(
+                    f'imgmon_availability_ratio{{{ONE},window="$window",view="$view"}}', "{{source}}"
+                )],
+                "percentunit", high=1, none="nobody reported",
+            )),
+            (8, lines(
+                "p95 as clients reported it, $window", "Of pictures that clients got, within 1 %.",
+                [query(f'imgmon_reported_latency_quantile_seconds{{{quantile}"0.95"}}', "p95")],
+                "s", low=0, none="nobody reported",
+            )),
+            (8, lines(
+                "Clients, $window", "How many reported, and how many fail while others succeed.",
+                [
+                    query(f'imgmon_reporting_clients{{{ONE},window="$window"}}', "reporting"),
+                    query(f"imgmon_clients_failing_alone{{{ONE}}}", "failing alone"),
+                ],
+                "short", low=0, stepped=True, none="nobody reported",
+            )),
+        ]),
         Row("Drift and habits", 9, [
             (8, lines(
                 "Median, $window, against that of one range before",
@@ -771,6 +794,21 @@ def itself() -> Json:
                     added("imgmon_priority_changes_total", "pool", "profile"),
                     "{{pool}} / {{profile}}",
                 )],
+            )),
+        ]),
+        Row("Reports of clients", 8, [
+            (12, bars(
+                "Reports stored", "By outcome.",
+                [query(added("imgmon_reports_total", "outcome"), "{{outcome}}")],
+                overrides=fixed(OUTCOMES),
+            )),
+            (12, bars(
+                "Reports not stored", "Known already, wrong, or sent back whole.",
+                [
+                    query("sum(increase(imgmon_reports_duplicate_total[$__interval]))", "duplicate"),
+                    query("sum(increase(imgmon_reports_rejected_total[$__interval]))", "rejected"),
+                    query("sum(increase(imgmon_reports_refused_total[$__interval]))", "refused"),
+                ],
             )),
         ]),
         Row("Probes and batch queues", 8, [

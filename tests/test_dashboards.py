@@ -29,7 +29,9 @@ each = pytest.mark.parametrize("name", BOARDS)
 def labels_of() -> dict[str, set[str]]:
     """Every metric as a query names it, and its labels."""
     families = {name: {*labels} for name, _, labels in metrics.GAUGES}
-    families |= {f"{name}_total": {*labels} for name, _, labels in metrics.COUNTERS}
+    families |= {
+        f"{name}_total": {*labels} for name, _, labels in (*metrics.COUNTERS, metrics.REPORTS)
+    }
     name, _, labels = metrics.HISTOGRAM
     families |= {f"{name}_{part}": {*labels} for part in ("sum", "count")}
     families[f"{name}_bucket"] = {*labels, "le"}

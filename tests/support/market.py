@@ -8,7 +8,7 @@ every hour.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from monitor.config import parse
 from monitor.core.events import EventKind
 from monitor.core.gaps import Gap
 from monitor.core.network import OurNetwork
+from monitor.core.reports import ReportCount, ReportFigures, Sums, client_figures, outcome_of
 from monitor.core.schedule import Pass, next_fire
 from monitor.core.snapshot import GapReason, LogCounts
 from monitor.core.spend import Booked, Caps, Period, micros, period_start, spending
@@ -218,6 +219,11 @@ class Market:
         self._asked: list[tuple[float, str, str, int]] = []
         self._events: Counter[str] = Counter()
         self._incidents: Counter[tuple[str, str]] = Counter()
+        # What two clients told of each target: who, error class and seconds.
+        self._told: dict[str, deque[tuple[int, ErrorClass | None, float]]] = {
+            target: deque(maxlen=144) for target in config.specs
+        }
+        self._reports: Counter[ReportCount] = Counter()
         self._rows = 0
         self._now = BEGIN
         self._slots = {t: BEGIN + self._rng.uniform(0, MINUTE) for t in config.specs}
@@ -299,6 +305,7 @@ class Market:
         cost_usd = 0.0 if error not in (None, ErrorClass.TIMEOUT) else spec.price_usd
         self._asked.append((at, spec.provider, target, micros(cost_usd)))
         self._rows += 1
+        self._hear(target, at, took_s)
         result = ProbeResult(
             probe_id=f"{next(self._number):08}",
             target_id=target,
@@ -332,6 +339,28 @@ class Market:
             )
             return replace(result, model_version=version, image=picture)
         return result
+
+    def _hear(self, target: str, at: float, took_s: float) -> None:
+        """Take what two clients would report of a picture of their own at that time."""
+        for client in (1, 2):
+            error = error_of(target, at, Random(f"{client}/{target}/{at}"))
+            self._told[target].append((client, error, took_s * (1 + 0.1 * client)))
+            count = ReportCount(target, outcome_of(error).value, error.value if error else "")
+            self._reports[count] += 1
+
+    def _reported(self) -> ReportFigures:
+        """Return the figures of what clients told, of the windows of a day."""
+        windows = {}
+        for target, told in self._told.items():
+            clients: defaultdict[int, Sums] = defaultdict(Sums)
+            for client, error, took_s in told:
+                sums = clients[client]
+                sums.errors[error] = sums.errors.get(error, 0) + 1
+                if error is None:
+                    sums.latency.add(took_s)
+            if clients:
+                windows[target] = {"24h": client_figures(list(clients.values()))}
+        return ReportFigures(windows=windows, totals=dict(self._reports))
 
     def _call(self, target: str, at: float) -> None:
         """A free call: answered, with the balance and the end of a model where they are told."""
@@ -370,6 +399,7 @@ class Market:
             (provider, period): sum(p == provider and a >= start for a, p, _, _ in self._asked)
             for (provider, period), start in self.engine.quota_periods(at).items()
         }
+        self.engine.reports = self._reported()
         self.engine.log_counts = LogCounts(dict(self._events), dict(self._incidents))
 
     def _own(self) -> SelfFigures:
@@ -383,6 +413,9 @@ class Market:
             batch_calls_failed=0,
             batch_jobs_not_deleted=0,
             writer_queue_rows=rng.choice((0, 0, 0, 1, 3)),
+            reports_duplicate=int(self._now > END - 7 * HOUR),
+            reports_rejected=0,
+            reports_refused=0,
             store_rows_total=self._rows,
             store_errors_total=int(self._now > END - 8 * HOUR) * 2,
             store_dropped_total=0,
