@@ -6,6 +6,7 @@ Set up, demo, test and check imgmon with nothing but Python 3.11 or newer.
     python3 dev.py test     all tests with coverage; with arguments, pytest alone with these
     python3 dev.py lint     format, lint, types, imports
     python3 dev.py check    both
+    python3 dev.py dashboards   Grafana's dashboards: types, and drawn in a browser (needs npm)
     python3 dev.py setup    only make .venv
     python3 dev.py lock     write the lock files anew (needs uv)
 """
@@ -41,6 +42,7 @@ def main(arguments: list[str]) -> int:
     """Run one command; return its exit code."""
     commands = {
         "setup": setup, "demo": demo, "test": test, "lint": lint, "check": check, "lock": lock,
+        "dashboards": dashboards,
     }  # fmt: skip
     if not arguments or arguments[0] not in commands:
         print(__doc__.strip(), file=sys.stderr)
@@ -135,6 +137,11 @@ def parts(of: dict[str, list[list[object]]]) -> int:
             failed.append(name)
     print(f"== failed: {', '.join(failed)}" if failed else "== all good", flush=True)
     return bool(failed)
+
+
+def dashboards(_: list[str]) -> int:
+    """Check the types of Grafana's dashboards and draw them with its own libraries."""
+    return setup([]) or run([PYTHON, ROOT / "grafana" / "check.py"])
 
 
 def lock(_: list[str]) -> int:
