@@ -22,6 +22,7 @@ from monitor.core.liveness import FreeCalls, heard, is_due, show
 from monitor.core.maintenance import maintenance_end
 from monitor.core.network import OurNetwork
 from monitor.core.pace import Pace, attempted, follow
+from monitor.core.pause import Pause
 from monitor.core.profile import Profile, hours_of_week
 from monitor.core.quota import (
     Kind,
@@ -59,8 +60,7 @@ from probes.model import ErrorClass, LimitPeriod, ProbeKind, ProbeReason, ProbeR
 # Views that no sample touched are made anew in turn, so that windows expire; this many a tick.
 _IDLE_VIEWS_PER_TICK: Final = 100
 _RECENT_LATENCIES: Final = 60
-# Kinds of probe that a schedule slot can hold.
-_SAMPLES: Final = frozenset({ProbeKind.CANARY, ProbeKind.BATCH})
+_SAMPLES: Final = frozenset({ProbeKind.CANARY, ProbeKind.BATCH})  # What a slot can hold.
 
 
 @dataclass(slots=True)
@@ -140,6 +140,7 @@ class Engine:
         self._journal = Journal(policy)
         self.log_counts = LogCounts()
         self.reports = ReportFigures()
+        self.paused: Mapping[str, Pause] = {}
         self.our_network = OurNetwork()
 
     @property
@@ -245,8 +246,7 @@ class Engine:
 
     def windows_of(self, target_id: str) -> Mapping[str, float]:
         """Return name to length in seconds of the windows of a target; none for one that is gone."""
-        tracked = self._tracked.get(target_id)
-        return tracked.history.windows if tracked else {}
+        return self._tracked[target_id].history.windows if target_id in self._tracked else {}
 
     def plan_slot(self, target_id: str, now: float, draw: float) -> float | Pass:
         """Return what the target's slot at *now* stands for, or why nothing is sent in it."""
@@ -347,6 +347,8 @@ class Engine:
             our_network=self.our_network,
             log_counts=self.log_counts,
             reports=self.reports,
+            paused=self.paused,
+            policy=self._policy,
         )
 
     def take_changed_orders(self) -> list[Order]:

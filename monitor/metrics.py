@@ -34,6 +34,7 @@ from monitor.core.snapshot import (
     TargetView,
     Totals,
 )
+from monitor.outbox_metrics import OUTBOX_NAMES, OutboxFigures, outbox_families
 from monitor.publisher import Publisher
 from monitor.report_metrics import (
     REPORT_COUNTERS,
@@ -63,6 +64,7 @@ class SelfFigures:
     store_pruned_total: int
     store_bytes: int
     store_last_commit_at: float | None
+    outbox: OutboxFigures
     reports_duplicate: int
     reports_rejected: int
     reports_refused: int
@@ -212,6 +214,7 @@ def names() -> tuple[str, ...]:
         HISTOGRAM[0],
         *(name for name, _, _ in SELF_GAUGES),
         *(f"{name}_total" for name, _, _ in SELF_COUNTERS),
+        *OUTBOX_NAMES,
         *(name for name, _ in SNAPSHOT_GAUGES),
         f"{BUILD[0]}_info",
     )
@@ -235,6 +238,7 @@ class SnapshotCollector(Collector):
                 yield GaugeMetricFamily(name, text, value=value)
         for name, text, field in SELF_COUNTERS:
             yield CounterMetricFamily(name, text, value=getattr(own, field))
+        yield from outbox_families(own.outbox)
         current = self._publisher.current
         if current is None:
             return

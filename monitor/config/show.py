@@ -10,6 +10,7 @@ from typing import Any
 
 from monitor.config.maintenance import maintenance_values
 from monitor.config.model import Config, cost_words
+from monitor.config.notify import route_values
 from monitor.config.providers import quota_values
 from monitor.config.values import duration_value
 from monitor.core.spec import Objective, SpendCap, TargetSpec
@@ -61,6 +62,10 @@ def show(config: Config) -> str:
         lines += _table("[[pools]]", values | {"profiles": profiles})
     for values in maintenance_values(config.specs):
         lines += _table("[[maintenance]]", values)
+    for outlet in config.routes:
+        values = route_values(outlet)
+        comments = dict.fromkeys(outlet.references, MASK if outlet.place else "not available")
+        lines += _table("[[routes]]", values, comments)
     return "\n".join(lines)
 
 

@@ -10,9 +10,10 @@ from typing import Self
 from monitor.core.availability import Ratio
 from monitor.core.incidents import Incident
 from monitor.core.network import OurNetwork
+from monitor.core.pause import Pause
 from monitor.core.quota import QuotaFigures
 from monitor.core.reports import ReportFigures
-from monitor.core.spec import PoolSpec, Profile, TargetSpec
+from monitor.core.spec import Policy, PoolSpec, Profile, TargetSpec
 from monitor.core.spend import Spending
 from monitor.core.verdict import ClaimVerdict, ErrorBudget
 from probes.model import ErrorClass, ImageFacts, Outcome, Phase, ProbeResult
@@ -341,6 +342,8 @@ class Snapshot:
         quotas: Limits on requests that are known, and the probes booked against them.
         log_counts: As the log of events was last read.
         reports: What clients reported, as it was last read.
+        paused: Target id to the pause it is in.
+        policy: How it was judged and ordered.
     """
 
     version: int
@@ -354,3 +357,5 @@ class Snapshot:
     our_network: OurNetwork = field(default_factory=OurNetwork)
     log_counts: LogCounts = field(default_factory=LogCounts)
     reports: ReportFigures = field(default_factory=ReportFigures)
+    paused: Mapping[str, Pause] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)

@@ -11,7 +11,7 @@ from sqlmodel import SQLModel
 
 from monitor.core.tallies import HOUR_S, MINUTE_S
 from monitor.errors import StoreError
-from monitor.store import journal, reports, rollups, tables
+from monitor.store import journal, outbox, reports, rollups, tables
 from monitor.version import __version__
 
 
@@ -79,6 +79,11 @@ def _add_reports(connection: Connection) -> None:
     )
 
 
+def _add_outbox(connection: Connection) -> None:
+    # Empty: routes begin with the events after their first start.
+    _create_tables(connection, *outbox.TABLES)
+
+
 def _add_columns(connection: Connection, table: str, *names: str) -> None:
     """Add columns that may be null, unless the table was made with them."""
     there = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table})")}
@@ -105,6 +110,7 @@ STEPS: Final[tuple[Callable[[Connection], None], ...]] = (
     _add_rollups,
     _index_by_kind,
     _add_reports,
+    _add_outbox,
 )
 
 
