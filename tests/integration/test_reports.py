@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -192,6 +193,44 @@ async def test_what_waits_for_the_disk_is_bounded(world):
 
     assert (429, "1") == (full.status_code, full.headers["Retry-After"])
     assert (202, 1) == (again.status_code, again.json()["accepted"])
+
+
+async def test_what_waits_when_the_daemon_stops_is_told_and_not_kept(world):
+    """Whoever sent it still has it, and hears that it is to come again."""
+    daemon, _, send = world
+    held = threading.Event()
+    daemon.writer.ask(lambda _: held.wait(30))
+    first = asyncio.create_task(send(row(daemon, 1)))
+    await until(lambda: daemon.desk._waiting == 1)
+    second = asyncio.create_task(send(row(daemon, 2)))
+    await until(lambda: daemon.desk._waiting == 2)
+    (commits,) = [task for task in daemon._tasks if task.get_name() == "report commits"]
+    commits.cancel()
+    answers = await asyncio.gather(first, second)
+    held.set()
+
+    assert [503, 503] == [answer.status_code for answer in answers]
+    assert 0 == daemon.desk._waiting
+
+
+async def test_a_commit_is_bounded_because_money_waits_for_it(world):
+    """Six bodies that wait are more than one commit; all of them are taken."""
+    daemon, _, send = world
+    held = threading.Event()
+    daemon.writer.ask(lambda _: held.wait(30))
+    sends = [
+        send(*[row(daemon, f"{n}-{m}") for m in range(1000)], name=name)
+        for n in range(3)
+        for name in ("shop", "blog")
+    ]
+    tasks = [asyncio.create_task(one) for one in sends]
+    await until(lambda: daemon.desk._waiting == 6000)
+    held.set()
+    answers = await asyncio.gather(*tasks)
+
+    assert [1000] * 6 == [answer.json()["accepted"] for answer in answers]
+    with daemon.reader.snapshot() as connection:
+        assert 6000 == len(list(rows.recent(connection, 0.0)))
 
 
 async def test_bodies_that_come_together_are_told_apart(world):
