@@ -18,7 +18,7 @@ from typing import Final
 import structlog
 
 from monitor.clock import Clock
-from monitor.core.hearsay import HORIZON_S, said_of
+from monitor.core.hearsay import HORIZON_S
 from monitor.core.reports import Report, ReportFigures, skew_of
 from monitor.core.reports import why_not as _why_not
 from monitor.engine import Engine
@@ -31,6 +31,8 @@ from monitor.store.writer import Writer
 log = structlog.get_logger("imgmon.reports")
 
 _MINUTE_S: Final = 60.0
+# A large body is taken in steps of a fraction of a millisecond, between which readers are served.
+_SLICE: Final = 200
 
 
 class BusyError(MonitorError):
@@ -143,7 +145,9 @@ class ReportDesk:
         skew_s = skew_of(sent_at, now)
         good: list[Report] = []
         rejected: list[Rejected] = []
-        for index, told in reports:
+        for place, (index, told) in enumerate(reports):
+            if place % _SLICE == 0:
+                await asyncio.sleep(0)
             report = told._replace(at=told.at + skew_s) if skew_s else told
             why = _why_not(report, self._targets, now)
             if why is None:
@@ -157,9 +161,7 @@ class ReportDesk:
 
     def _admit(self, client: str, count: int) -> None:
         """Take *count* from what the client may send; BusyError where that is not enough."""
-        if self._waiting + count > REPORTS_WAITING_MAX:
-            self.counts.refused += count
-            raise BusyError(f"{self._waiting} reports wait for the store", 1.0)
+        self._check_room(count)
         now = self._clock.monotonic()
         allowance = self._allowances.setdefault(client, _Allowance(self._per_minute, now))
         rate = self._per_minute / _MINUTE_S
@@ -174,14 +176,19 @@ class ReportDesk:
             )
         allowance.left -= count
 
+    def _check_room(self, count: int) -> None:
+        if self._waiting + count > REPORTS_WAITING_MAX:
+            self.counts.refused += count
+            raise BusyError(f"{self._waiting} reports wait for the store", 1.0)
+
     async def _store(
         self, client: str, reports: Sequence[Report], now: float, skew_s: float
     ) -> rows.Stored:
         if not reports:
             return rows.Stored((), 0)
-        await asyncio.sleep(0)  # A large body is taken in steps, between which readers are served.
-        text = rows.text_of(reports)
+        text = await _text_of(reports)
         body = rows.Body(client=client, reports=reports, text=text, received_at=now, skew_s=skew_s)
+        self._check_room(len(reports))  # Others may have come while this one was read.
         done: asyncio.Future[rows.Stored] = asyncio.get_running_loop().create_future()
         self._bodies.append((body, done))
         self._waiting += len(reports)
@@ -221,7 +228,7 @@ class ReportDesk:
     async def _commit(self, group: Sequence[_Waiting]) -> None:
         work = partial(rows.store, bodies=[body for body, _ in group])
         try:
-            stored = await asyncio.wrap_future(self._writer.ask(work))
+            stored, minutes = await asyncio.wrap_future(self._writer.ask(work))
         except StoreError as error:
             for _, done in group:
                 _fail(done, error)
@@ -230,18 +237,13 @@ class ReportDesk:
             for _, done in group:
                 _fail(done, StoreError("the daemon stops"))
             raise
-        for (body, done), one in zip(group, stored, strict=True):
-            self._tell(body.client, one.new)
+        if minutes:
+            self._is_changed = True
+            for target in self._engine.reported(minutes, self._clock.wall()):
+                self._on_step(target)
+        for (_, done), one in zip(group, stored, strict=True):
             if not done.done():
                 done.set_result(one)
-
-    def _tell(self, client: str, reports: Sequence[Report]) -> None:
-        if not reports:
-            return
-        self._is_changed = True
-        told = said_of(client, reports)
-        for target in self._engine.reported(told, self._clock.wall()):
-            self._on_step(target)
 
     def restore(self) -> None:
         """
@@ -280,6 +282,15 @@ class ReportDesk:
 
     def _windows_of(self, target: str) -> Mapping[str, float]:
         return self._engine.windows_of(target)
+
+
+async def _text_of(reports: Sequence[Report]) -> str:
+    """Return *reports* as the store takes them."""
+    parts = []
+    for first in range(0, len(reports), _SLICE):
+        parts.append(rows.text_of(reports[first : first + _SLICE])[1:-1])
+        await asyncio.sleep(0)
+    return f"[{','.join(parts)}]"
 
 
 def _fail(done: asyncio.Future[rows.Stored], error: StoreError) -> None:

@@ -16,14 +16,12 @@ are made of canaries alone, so that no client can invent one, nor a restart lose
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple
+from typing import Final
 
-from monitor.core.reports import Report
 from monitor.core.snapshot import Health, State
 from monitor.core.spec import Policy
-from monitor.core.tallies import HOUR_S, MINUTE_S, Key
+from monitor.core.tallies import HOUR_S, MINUTE_S, Key, Tally
 from monitor.core.words import utc
 from probes.model import ErrorClass, Outcome
 
@@ -66,28 +64,6 @@ class Hearsay:
 NOTHING: Final = Hearsay()
 
 
-class Said(NamedTuple):
-    """So many reports of one key, the newest of them begun at *newest_at*."""
-
-    n: int
-    newest_at: float
-
-
-def said_of(client: str, reports: Iterable[Report]) -> dict[Key, Said]:
-    """Return what *reports* of one client say, by minute."""
-    found: dict[Key, Said] = {}
-    for report in reports:
-        error = "" if report.error is None else report.error.value
-        minute = int(report.at // MINUTE_S) * MINUTE_S
-        key = Key(MINUTE_S, minute, report.target, client, error)
-        so_far = found.get(key, NOBODY)
-        found[key] = Said(so_far.n + 1, max(so_far.newest_at, report.at))
-    return found
-
-
-NOBODY: Final = Said(0, float("-inf"))
-
-
 @dataclass(slots=True)
 class _Votes:
     good: int = 0
@@ -119,7 +95,7 @@ class Hearing:
         # What a look at a minute found, by the first one it saw; until something is told of these.
         self._looks: dict[int, dict[int, Hearsay]] = {}
 
-    def tell(self, key: Key, said: Said) -> None:
+    def tell(self, key: Key, said: Tally) -> None:
         """Count what was *said* of the minute, client and error class that *key* names."""
         outcome = ErrorClass(key.error).outcome if key.error else Outcome.GOOD
         if outcome not in (Outcome.GOOD, Outcome.BAD):

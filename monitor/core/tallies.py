@@ -40,17 +40,20 @@ class Tally:
         n: How many.
         latency_us: Sum of the latencies of pictures, whole microseconds.
         latency: Those latencies.
+        newest_at: Start of the newest of them all, wall time.
     """
 
     n: int = 0
     latency_us: int = 0
     latency: Sketch = field(default_factory=Sketch)
+    newest_at: float = float("-inf")
 
     def add(self, other: Tally) -> None:
         """Count all that *other* has counted, too."""
         self.n += other.n
         self.latency_us += other.latency_us
         self.latency.merge(other.latency)
+        self.newest_at = max(self.newest_at, other.newest_at)
 
 
 Tallies = dict[Key, Tally]
@@ -58,21 +61,27 @@ Tallies = dict[Key, Tally]
 
 def by_minute(told: Iterable[tuple[str, Iterable[Report]]]) -> Tallies:
     """Return the sums by minute of what clients told: (client, its reports)."""
-    groups: dict[Key, list[float | None]] = {}
+    groups: dict[Key, list[Report]] = {}
     for client, reports in told:
         for report in reports:
-            error, latency_s = report.error, report.latency_s
+            error = "" if report.error is None else report.error.value
             minute = int(report.at // MINUTE_S) * MINUTE_S
-            key = Key(MINUTE_S, minute, report.target, client, "" if error is None else error.value)
-            # The time to a failure is no latency.
-            groups.setdefault(key, []).append(latency_s if error is None else None)
-    return {key: _tally(seconds) for key, seconds in groups.items()}
+            groups.setdefault(Key(MINUTE_S, minute, report.target, client, error), []).append(
+                report
+            )
+    return {key: _tally(key, reports) for key, reports in groups.items()}
 
 
-def _tally(seconds: list[float | None]) -> Tally:
-    known = [value for value in seconds if value is not None]
-    # Halves go up, as in SQLite's round.
-    return Tally(len(seconds), sum(floor(value * 1e6 + 0.5) for value in known), Sketch(known))
+def _tally(key: Key, reports: list[Report]) -> Tally:
+    # The time to a failure is no latency.
+    known = [r.latency_s for r in reports if r.latency_s is not None] if not key.error else []
+    return Tally(
+        n=len(reports),
+        # Halves go up, as in SQLite's round.
+        latency_us=sum(floor(value * 1e6 + 0.5) for value in known),
+        latency=Sketch(known),
+        newest_at=max(report.at for report in reports),
+    )
 
 
 def rolled_up(minutes: Tallies) -> Tallies:

@@ -16,7 +16,6 @@ from typing import Final
 from sqlalchemy import Connection, Index
 from sqlmodel import Field, SQLModel
 
-from monitor.core.hearsay import Said
 from monitor.core.reports import (
     ClientFigures,
     Report,
@@ -26,7 +25,17 @@ from monitor.core.reports import (
     client_figures,
     outcome_of,
 )
-from monitor.core.tallies import DAY_S, EVER_S, HOUR_S, MINUTE_S, Key, by_minute, rolled_up
+from monitor.core.tallies import (
+    DAY_S,
+    EVER_S,
+    HOUR_S,
+    MINUTE_S,
+    Key,
+    Tallies,
+    Tally,
+    by_minute,
+    rolled_up,
+)
 from monitor.store.rollups import CLIENT, add_reports, client_of
 from probes.model import ErrorClass
 
@@ -89,14 +98,19 @@ def text_of(reports: Sequence[Report]) -> str:
     return json.dumps(reports, separators=(",", ":"))
 
 
-def store(connection: Connection, bodies: Sequence[Body]) -> list[Stored]:
-    """Store what is new of *bodies*; an id that its client has used before changes nothing."""
+def store(connection: Connection, bodies: Sequence[Body]) -> tuple[list[Stored], Tallies]:
+    """
+    Store what is new of *bodies*; an id that its client has used before changes nothing.
+
+    Returns what became of each, and what all that is new comes to by minute.
+    """
     stored = [_insert(connection, body) for body in bodies]
     clients = [body.client for body in bodies]
     new = [one.new for one in stored]
-    if sums := rolled_up(by_minute(zip(clients, new, strict=True))):
-        add_reports(connection, sums)
-    return stored
+    minutes = by_minute(zip(clients, new, strict=True))
+    if minutes:
+        add_reports(connection, rolled_up(minutes))
+    return stored, minutes
 
 
 def _insert(connection: Connection, body: Body) -> Stored:
@@ -129,11 +143,11 @@ def recent(connection: Connection, since: float) -> Iterator[tuple[str, Report]]
         yield client, Report(report_id, target, at, cause, latency_s, attempt)
 
 
-def minutes(connection: Connection, since: float) -> dict[Key, Said]:
+def minutes(connection: Connection, since: float) -> Tallies:
     """
     Return the reports there were of each key from the minute that holds *since* on.
 
-    A minute's sums do not say when in it the newest was: it is given as the end.
+    Counts alone. Stored sums do not say when in a minute the newest was: it is given as the end.
     """
     found = connection.exec_driver_sql(
         "SELECT at, target_id, source, error, n FROM rollups "  # noqa: S608
@@ -141,7 +155,7 @@ def minutes(connection: Connection, since: float) -> dict[Key, Said]:
         (since // MINUTE_S * MINUTE_S, CLIENT),
     )
     return {
-        Key(MINUTE_S, at, target, client_of(source), error): Said(n, at + MINUTE_S)
+        Key(MINUTE_S, at, target, client_of(source), error): Tally(n=n, newest_at=at + MINUTE_S)
         for at, target, source, error, n in found
     }
 

@@ -420,7 +420,7 @@ def test_figures_from_sums_are_those_of_the_rows(tmp_path, seed):
         def work(connection: Connection, name=name, reports=reports):
             return rows.store(connection, [a_body(name, reports)])
 
-        (stored,) = writer.ask(work).result(10)
+        (stored,), _ = writer.ask(work).result(10)
         assert len(reports) == len(stored.new) + stored.duplicates
         made += [(name, report) for report in stored.new]
     writer.close()
@@ -458,7 +458,7 @@ while True:
     number += 50
     text = rows.text_of(batch)
     body = rows.Body(client="shop", reports=batch, text=text, received_at=1e9, skew_s=0.0)
-    (stored,) = writer.ask(lambda c: rows.store(c, [body])).result(30)
+    (stored,), _ = writer.ask(lambda c: rows.store(c, [body])).result(30)
     print(len(stored.new), flush=True)
 """
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.core.hearsay import HORIZON_S, NOTHING, Hearing, answer_due, demoted, said_of
+from monitor.core.hearsay import HORIZON_S, NOTHING, Hearing, answer_due, demoted
 from monitor.core.reports import Report
 from monitor.core.snapshot import Health, State
 from monitor.core.spec import Policy
@@ -44,7 +44,7 @@ def told(*tellings: tuple[str, float, ErrorClass | None], batch: int = 1) -> Hea
         part = tellings[first : first + batch]
         for client in dict.fromkeys(name for name, _, _ in part):
             reports = [a_report(at, error) for name, at, error in part if name == client]
-            for key, said in said_of(client, reports).items():
+            for key, said in by_minute([(client, reports)]).items():
                 hearing.tell(key, said)
     return hearing
 
@@ -65,7 +65,7 @@ def test_the_order_and_the_bodies_in_which_reports_come_change_nothing(
     other = told(*shuffled[: len(shuffled) // 2], batch=batch)
     other.listen(AT + now, good_at)
     for client, at, error in shuffled[len(shuffled) // 2 :]:
-        for key, said in said_of(client, [a_report(at, error)]).items():
+        for key, said in by_minute([(client, [a_report(at, error)])]).items():
             other.tell(key, said)
 
     assert one.listen(AT + now, good_at) == other.listen(AT + now, good_at)
