@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 import uvloop
 
 from monitor import systemd
 from monitor.api.server import Server, bind, build_server
 from monitor.app import Daemon
+
+_SWITCH_S: Final = 0.0005
 
 Beside = Callable[[Daemon], Coroutine[Any, Any, None]]
 
@@ -86,5 +89,7 @@ async def _beside(beside: Beside, daemon: Daemon, server: Server) -> None:
 
 def run_until_stopped(build: Callable[[], Daemon], beside: Beside | None = None) -> None:
     """Run :func:`serve` on a uvloop event loop."""
+    # Readers of the order must not wait 5 ms, Python's own, for a thread that sums or stores.
+    sys.setswitchinterval(_SWITCH_S)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(build, beside))
