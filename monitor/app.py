@@ -121,6 +121,7 @@ class Daemon:
             redactor=Redactor(config.secrets),
             on_result=self._learned,
         )
+        self._answers_at_once = [t for t in self.probeables if t not in self.batches]
         self.months = Months(
             config.specs, config.pools, reader=self.reader, writer=self.writer, clock=clock
         )
@@ -330,8 +331,7 @@ class Daemon:
 
     def first_delays(self) -> dict[str, float]:
         """Return in how many seconds each target is probed that nothing recent is known of."""
-        probed = [target_id for target_id in self.probeables if target_id not in self.batches]
-        return first_delays(probed, self.engine, self.config, self.clock.wall())
+        return first_delays(self._answers_at_once, self.engine, self.config, self.clock.wall())
 
     async def _first_probe(self, target_id: str, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
@@ -365,7 +365,7 @@ class Daemon:
             routes.Sources(
                 access=self.access,
                 operator=routes.Operator(
-                    self.runner, self.pauses, self.probeables.__contains__, self._learned
+                    self.runner, self.pauses, self._answers_at_once.__contains__, self._learned
                 ),
                 desk=self.desk,
                 publisher=self.publisher,
