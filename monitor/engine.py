@@ -49,7 +49,8 @@ from monitor.core.snapshot import (
 )
 from monitor.core.spec import Policy, PoolSpec, ProviderSpec, TargetSpec
 from monitor.core.spend import Spending
-from monitor.core.totals import Counters
+from monitor.core.tally import Tally
+from monitor.core.totals import Counters, tallied
 from monitor.core.window import History, Sample
 from monitor.limits import STALE_AFTER_S, TICK_S_MAX
 from probes.model import ErrorClass, LimitPeriod, ProbeKind, ProbeReason, ProbeResult
@@ -135,6 +136,7 @@ class Engine:
         self._changed: list[Order] = []
         self._version = 0
         self._counters = Counters()
+        self._tallies: dict[str, Tally] = {}
         self._journal = Journal(policy)
         self.log_counts = LogCounts()
         self.our_network = OurNetwork()
@@ -167,6 +169,8 @@ class Engine:
         if result.target_id in self._tracked:
             self._fold(result)
             self._counters.probe(result)
+            tally = self._tallies.get(result.target_id, Tally())
+            self._tallies[result.target_id] = tallied(tally, result)
 
     def _fold(self, result: Finding) -> None:
         tracked = self._tracked.get(result.target_id)
@@ -321,6 +325,7 @@ class Engine:
             quotas=self._quotas(now),
             our_network=self.our_network,
             log_counts=self.log_counts,
+            tallies=dict(self._tallies),
         )
 
     def _wishes(self, views: Mapping[str, TargetView]) -> list[Wish]:

@@ -82,6 +82,7 @@ def test_broad_excepts_are_where_they_are_meant_to_be():
         "monitor/batches.py",
         "monitor/months.py",
         "monitor/app.py",
+        "monitor/exposition.py",  # One figure that cannot be had must not cost all the others.
         "monitor/store/writer.py",
         "probes/driver.py",
         "probes/steps.py",  # A plug-in may raise anything; it stops its own probe.

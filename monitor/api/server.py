@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse
 
 from monitor.api import incident_routes, months, page_routes, problems, routes
 from monitor.api.access import Gate
+from monitor.api.counting import Counted
 from monitor.errors import MonitorError
 from monitor.version import __version__
 
@@ -29,6 +30,7 @@ def build_api(sources: routes.Sources) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(Gate, access=sources.access)
+    app.add_middleware(Counted, answers=sources.answers)  # Around the gate: refusals count too.
     app.include_router(routes.build(sources))
     app.include_router(months.build(sources))
     app.include_router(incident_routes.build(sources))

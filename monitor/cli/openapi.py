@@ -12,10 +12,15 @@ from monitor.api.routes import Page, Sources
 from monitor.api.server import build_api
 from monitor.clock import SystemClock
 from monitor.core.profile import Profile
+from monitor.exposition import Scrape
 from monitor.publisher import Publisher
 from monitor.store.history import History
 from monitor.store.reader import Reader
 from monitor.tokens import TokenBook
+
+
+async def _no_metrics(_: str, __: str) -> Scrape:
+    return Scrape("text/plain", b"", is_gzip=False)
 
 
 @click.command()
@@ -31,6 +36,6 @@ def command() -> None:
         history=History(Reader(Path("unread"))),
         profile=lambda _: Profile("UTC", 0.0, ()),
         problems=list,
-        metrics=lambda _: ("text/plain", b""),
+        metrics=_no_metrics,
     )
     click.echo(json.dumps(build_api(sources).openapi(), indent=2))

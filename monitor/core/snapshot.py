@@ -12,6 +12,7 @@ from monitor.core.network import OurNetwork
 from monitor.core.quota import QuotaFigures
 from monitor.core.spec import PoolSpec, Profile, TargetSpec
 from monitor.core.spend import Spending
+from monitor.core.tally import Tally
 from monitor.core.verdict import ClaimVerdict, ErrorBudget
 from probes.model import ErrorClass, ImageFacts, Outcome, Phase, ProbeResult
 
@@ -203,6 +204,8 @@ class LastProbe:
     cost_usd: float
     image: ImageFacts | None
     model_version: str | None
+    http_version: str | None = None
+    received_bytes: int = 0
 
     @classmethod
     def of(cls, result: ProbeResult) -> Self:
@@ -220,6 +223,8 @@ class LastProbe:
             cost_usd=result.cost_usd,
             image=result.image,
             model_version=result.model_version,
+            http_version=result.http_version,
+            received_bytes=result.received_bytes,
         )
 
 
@@ -356,6 +361,7 @@ class Snapshot:
         spending: Probe money as the store had it when it was last read.
         quotas: Limits on requests that are known, and the probes booked against them.
         log_counts: As the log of events was last read.
+        tallies: Per target, what only this process counted.
     """
 
     version: int
@@ -368,3 +374,4 @@ class Snapshot:
     quotas: tuple[QuotaFigures, ...] = ()
     our_network: OurNetwork = field(default_factory=OurNetwork)
     log_counts: LogCounts = field(default_factory=LogCounts)
+    tallies: Mapping[str, Tally] = field(default_factory=dict)

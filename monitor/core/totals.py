@@ -8,6 +8,7 @@ from math import floor
 from typing import Final
 
 from monitor.core.snapshot import GapReason, ProbeCount, Totals
+from monitor.core.tally import Exemplar, Tally
 from probes.model import ProbeKind, ProbeResult
 
 # Upper bounds of the latency histogram, seconds (DESIGN.md 5).
@@ -67,6 +68,19 @@ class Counters:
             gaps=dict(self._gaps),
             order_changes=dict(self._changes),
         )
+
+
+def tallied(tally: Tally, result: ProbeResult) -> Tally:
+    """Return *tally* with *result*; the same one where that is no good generation."""
+    if result.latency_s is None or result.kind is ProbeKind.LIVENESS:
+        return tally
+    phases = dict(tally.phases)
+    for phase, seconds in result.phases.items():
+        count, total_s = phases.get(phase, (0, 0.0))
+        phases[phase] = (count + 1, total_s + seconds)
+    newest = Exemplar(probe_id=result.probe_id, latency_s=result.latency_s, at=result.started_at)
+    bucket = bisect_left(LATENCY_BUCKETS_S, result.latency_s)
+    return Tally(phases=phases, exemplars={**tally.exemplars, bucket: newest})
 
 
 def _micros(amount: float) -> int:
