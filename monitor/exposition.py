@@ -56,7 +56,7 @@ OWN: Final = (
 )
 
 
-class Families:
+class Families(Collector):
     """Families by name, filled by :meth:`put`; one without a value is not there."""
 
     def __init__(self, specs: Mapping[str, Spec]) -> None:
@@ -97,9 +97,9 @@ class Families:
         shown = name + suffix if suffix else spec.shown
         family.add_sample(shown, named, value, exemplar=exemplar)
 
-    def __iter__(self) -> Iterator[Metric]:
-        """Yield the families that have series."""
-        return iter(self._filled.values())
+    def collect(self) -> Iterable[Metric]:
+        """Return the families that have series."""
+        return self._filled.values()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +110,12 @@ class Piece:
     Attributes:
         key: What it is of.
         state: All that its text follows from: it is kept while this is equal. None is never kept.
-        families: Gives its families; may raise.
+        families: Gives a collector of its families; may raise, and so may that.
     """
 
     key: Hashable
     state: object
-    families: Callable[[], Iterable[Metric]]
+    families: Callable[[], Collector]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ class _Text:
         if known is not None and known.state is not None and known.state == piece.state:
             return known
         try:
-            return _Kept(piece.state, self._lines(piece.families()))
+            return _Kept(piece.state, self._lines(piece.families().collect()))
         except Exception:  # One figure that cannot be had must not cost all the others.
             failed()
             if known is None or not known.is_failing:

@@ -157,7 +157,7 @@ def exposition(
 
     def pieces() -> Iterator[Piece]:
         yield Piece("self", None, lambda: _self_families(own()))
-        yield Piece("process", None, process.collect)
+        yield Piece("process", None, lambda: process)
         if (current := publisher.current) is not None:
             yield from snapshot_pieces(current.snapshot, next_probes)
 

@@ -36,6 +36,7 @@ CACHED: Final[dict[int | str, dict[str, Any]]] = {
     304: {"description": "What the caller holds is still true; freshness is in the headers."},
     **NOT_FOUND,
 }
+EXPOSITION: Final[dict[str, Any]] = {"text/plain": {}, "application/openmetrics-text": {}}
 PAGE_MAX: Final = 1000
 
 
@@ -233,7 +234,7 @@ def _self(router: APIRouter, sources: Sources) -> None:
 
     @router.get(
         "/metrics",
-        responses={200: {"content": {"text/plain": {}, "application/openmetrics-text": {}}}},
+        responses={200: {"content": EXPOSITION}},
         response_class=Response,
         tags=["daemon"],
     )

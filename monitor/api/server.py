@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
-from monitor.api import incident_routes, months, page_routes, problems, routes
+from monitor.api import incident_routes, months, page_routes, probe_routes, problems, routes
 from monitor.api.access import Gate
 from monitor.api.counting import Counted
 from monitor.errors import MonitorError
@@ -35,6 +35,7 @@ def build_api(sources: routes.Sources) -> FastAPI:
     app.include_router(months.build(sources))
     app.include_router(incident_routes.build(sources))
     app.include_router(page_routes.build(sources))
+    app.include_router(probe_routes.build(sources))
 
     @app.get("/docs", include_in_schema=False)
     async def get_docs() -> HTMLResponse:
