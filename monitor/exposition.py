@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -155,8 +155,8 @@ class _Text:
         self._heads = {spec.name: self._split(spec.empty())[0] for spec in specs}
         self._kept: dict[Hashable, _Kept] = {}
 
-    def page(self, pieces: Iterable[Piece], failed: Callable[[], None]) -> bytes:
-        """Return the page; *failed* is called for each piece that cannot be rendered."""
+    def page(self, pieces: Iterable[Piece], last: Piece, failed: Callable[[], None]) -> bytes:
+        """Return the page; *failed* is called for what cannot be rendered, before *last* is."""
         kept: dict[Hashable, _Kept] = {}
         try:
             for piece in pieces:
@@ -165,6 +165,7 @@ class _Text:
             failed()
             log.exception("metrics.failed", of="pieces")
             kept = self._kept | kept
+        kept[last.key] = self._rendered(last, failed)
         self._kept = kept  # What is no longer there takes its series along.
         found = [one.lines for one in kept.values() if one.lines]
         parts = []
@@ -244,13 +245,10 @@ class Exposition:
     def page(self, *, is_open: bool = False) -> bytes:
         """Return the page of this moment, as Prometheus text or as OpenMetrics; in one thread."""
         begun = self._clock.monotonic()
-        page = self._texts[is_open].page(self._all_pieces(), self._failed)
+        own = Piece("exposition", None, self._own)
+        page = self._texts[is_open].page(self._pieces(), own, self._failed)
         self._took_s = self._clock.monotonic() - begun
         return page + _EOF if is_open else page
-
-    def _all_pieces(self) -> Iterator[Piece]:
-        yield from self._pieces()
-        yield Piece("exposition", None, self._own)
 
     def _own(self) -> Families:
         families = Families({spec.name: spec for spec in OWN})

@@ -20,7 +20,14 @@ from monitor.core.snapshot import Order, Snapshot
 from monitor.core.tally import Tally
 from monitor.exposition import OWN, Exposition, Families, Piece, Spec
 from monitor.publisher import Publisher
-from monitor.target_metrics import TARGET_SPECS, TargetCounts, target_families
+from monitor.target_metrics import (
+    TARGET_SPECS,
+    TargetCounts,
+    coverage_families,
+    coverage_of,
+    seen_of,
+    target_families,
+)
 from monitor.version import __version__
 
 
@@ -183,12 +190,15 @@ def snapshot_pieces(
     counts = counts_by_target(snapshot)
     for target, view in snapshot.targets.items():
         made_of = (view, counts[target], snapshot.tallies.get(target, Tally()), due.get(target))
-        yield Piece(("target", target), made_of, partial(target_families, *made_of))
+        state = (seen_of(view), *made_of[1:])
+        yield Piece(("target", target), state, partial(target_families, *made_of))
+        coverage = coverage_of(view)
+        yield Piece(("coverage", target), coverage, partial(coverage_families, target, coverage))
     for key, order in snapshot.orders.items():
         changes = snapshot.totals.order_changes.get(key, 0)
         ranked = tuple((place.target, place.rank, place.index_usd) for place in order.places)
-        state = (order.version, order.changed_at, order.all_degraded, changes, ranked)
-        yield Piece(("order", *key), state, partial(_order_families, order, changes))
+        decided = (order.version, order.changed_at, order.all_degraded, changes, ranked)
+        yield Piece(("order", *key), decided, partial(_order_families, order, changes))
 
 
 def counts_by_target(snapshot: Snapshot) -> dict[str, TargetCounts]:

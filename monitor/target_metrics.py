@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from math import floor
 from typing import Final
 
 from prometheus_client.samples import Exemplar
@@ -143,6 +144,36 @@ def target_families(
     return families
 
 
+def seen_of(view: TargetView) -> tuple[object, ...]:
+    """
+    Return what :func:`target_families` shows of a view.
+
+    Views change with every breath, because windows slide; this does when something is learned.
+    """
+    health = view.health
+    figures = [
+        (f.provider, f.user, f.quantiles, f.timeout_ratio, f.latency_sli, f.maintenance_s)
+        for f in view.windows.values()
+    ]
+    return (
+        view.spec, health.state, health.retry_at, health.consecutive_policy_blocks,
+        bool(view.incidents), view.last, view.liveness, view.claims, view.budget, figures,
+    )  # fmt: skip
+
+
+def coverage_of(view: TargetView) -> tuple[tuple[str, float], ...]:
+    """Return the coverage by window, floored to three digits: between samples it slides."""
+    return tuple((name, floor(f.coverage * 1000) / 1000) for name, f in view.windows.items())
+
+
+def coverage_families(target: str, coverage: tuple[tuple[str, float], ...]) -> Families:
+    """Return the family of what slides, so that nothing else is rendered because of it."""
+    families = Families(_BY_NAME)
+    for window, ratio in coverage:
+        families.put("imgmon_coverage_ratio", (target, window), ratio)
+    return families
+
+
 def _put_state(families: Families, view: TargetView, next_at: float | None) -> None:
     spec, health, put = view.spec, view.health, families.put
     target = (spec.id,)
@@ -183,7 +214,6 @@ def _put_windows(families: Families, view: TargetView) -> None:
             put("imgmon_availability_ratio_lower", viewed, ratio.lower)
             put("imgmon_availability_ratio_upper", viewed, ratio.upper)
             put("imgmon_availability_samples", viewed, ratio.n)
-        put("imgmon_coverage_ratio", (target, window), figures.coverage)
         put("imgmon_latency_samples", (target, window), figures.latency_n)
         put("imgmon_timeouts_ratio", (target, window), figures.timeout_ratio)
         for q, quantile in figures.quantiles.items():
