@@ -6,6 +6,7 @@ Set up, demo, test and check imgmon with nothing but Python 3.11 or newer.
     python3 dev.py test     all tests with coverage; with arguments, pytest alone with these
     python3 dev.py lint     format, lint, types, imports
     python3 dev.py check    both
+    python3 dev.py dashboards   Grafana's dashboards: types, and drawn in a browser (needs npm)
     python3 dev.py setup    only make .venv
     python3 dev.py packages install the Debian packages that some tests run against, where that works
     python3 dev.py lock     write the lock files anew (needs uv)
@@ -28,7 +29,7 @@ PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 STAMP = VENV / "imgmon.stamp"
 # One process per processor; who is done takes over what others have not begun.
 SIDE_BY_SIDE = ["-n", "auto", "--dist", "worksteal"]
-# What the daemon runs on, and the same with the tools of the gate.
+# What the daemon runs on with all of its extras, and the same with the tools of the gate.
 LOCK = ROOT / "requirements.lock"
 DEV_LOCK = ROOT / "tests" / "requirements.lock"
 
@@ -47,6 +48,7 @@ def main(arguments: list[str]) -> int:
     commands = {
         "setup": setup, "demo": demo, "test": test, "lint": lint, "check": check, "lock": lock,
         "packages": packages,
+        "dashboards": dashboards,
     }  # fmt: skip
     if not arguments or arguments[0] not in commands:
         print(__doc__.strip(), file=sys.stderr)
@@ -164,6 +166,11 @@ def packages(_: list[str]) -> int:
     return 0
 
 
+def dashboards(_: list[str]) -> int:
+    """Check the types of Grafana's dashboards and draw them with its own libraries."""
+    return setup([]) or run([PYTHON, ROOT / "grafana" / "check.py"])
+
+
 def lock(_: list[str]) -> int:
     """Write both lock files: all platforms, hashes, no registry address."""
     command = [
@@ -172,7 +179,8 @@ def lock(_: list[str]) -> int:
         # pip looks for a newer release of "name[extra]" where only "name" is pinned, and stops.
         "--no-strip-extras",
     ]  # fmt: skip
-    return run([*command, "--upgrade", "--output-file", LOCK]) or run(
+    runs = ["--extra", "notify", "--upgrade", "--output-file", LOCK]
+    return run([*command, *runs]) or run(
         # Constrained by the first, so that the tests run what the daemon runs.
         [*command, "--extra", "dev", "--constraint", LOCK, "--output-file", DEV_LOCK]
     )

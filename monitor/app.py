@@ -26,6 +26,7 @@ from monitor.clock import Clock
 from monitor.config import Config
 from monitor.core.events import Event
 from monitor.core.spend import Caps, spending
+from monitor.desk import ReportDesk
 from monitor.engine import Engine
 from monitor.errors import StoreError
 from monitor.first_probes import first_delays
@@ -40,10 +41,13 @@ from monitor.limits import (
 from monitor.metrics import SelfFigures, exposition
 from monitor.months import Months
 from monitor.network import NetworkWatch
+from monitor.notify.notifier import Notifier
 from monitor.past import restore
+from monitor.pauses import Pauses
 from monitor.probe_log import happened
+from monitor.probeables import load_probeables
 from monitor.publisher import Publisher
-from monitor.runner import Probeable, Runner
+from monitor.runner import Runner
 from monitor.scheduler import Schedule
 from monitor.secrets import Redactor
 from monitor.store.history import History
@@ -52,7 +56,6 @@ from monitor.store.reader import Reader
 from monitor.store.writer import Writer
 from monitor.tokens import TokenBook
 from monitor.upkeep import Upkeep
-from probes import registry
 from probes.driver import Driver
 from probes.image import RecentPictures
 from probes.model import ProbeReason
@@ -65,22 +68,6 @@ _HASHES_PER_TARGET = 500
 SCHEDULE_SEED = "schedule_seed"
 
 
-def load_probeables(config: Config) -> tuple[dict[str, Probeable], list[str]]:
-    """Return the targets that can be probed, and a sentence for each whose plug-in is broken."""
-    probeables, problems = {}, []
-    for target in config.targets:
-        spec = config.specs[target.id]
-        if spec.unusable is not None:
-            continue
-        try:
-            wire_format = registry.load(target.format)
-        except registry.FormatError as error:
-            problems.append(f"target {target.id}: {error}")
-            continue
-        probeables[target.id] = Probeable(target, spec, wire_format)
-    return probeables, problems
-
-
 class Daemon:
     """Everything that runs, built but not started."""
 
@@ -90,8 +77,7 @@ class Daemon:
         """Wire the parts of *config*; nothing is opened before :meth:`start`."""
         self.config = config
         self.clock = clock
-        self.lag = LagMeter(clock)
-        self.lateness = LagMeter(clock)
+        self.lag, self.lateness = LagMeter(clock), LagMeter(clock)
         self.publisher = Publisher(Encoder())
         self.engine = Engine(config.specs, config.pools, config.policy, config.providers)
         self.caps = Caps(overall=config.spend_cap, providers=config.providers, targets=config.specs)
@@ -112,6 +98,7 @@ class Daemon:
         self.tokens = TokenBook(config.tokens_path, clock)
         self.access = access_of(config, self.tokens)
         ledger = StoreLedger(self.writer, config.vantage, self.caps)
+        self.pauses = Pauses(self.writer)
         self.runner = Runner(
             self.probeables,
             driver=self.driver,
@@ -122,6 +109,7 @@ class Daemon:
             fitness=Fitness(self.lag, clock, self.network),
             redactor=Redactor(config.secrets),
             on_result=self._learned,
+            paused=self.pauses.at,
         )
         self.batches = Batches(
             self.probeables,
@@ -138,9 +126,11 @@ class Daemon:
             config.specs, config.pools, reader=self.reader, writer=self.writer, clock=clock
         )
         self.schedule = self._new_schedule()
+        self.desk = self._new_desk()
         self.upkeep = Upkeep(
             config.store_path, self.writer, self.reader, retention=config.retention, clock=clock
         )
+        self.notifier = Notifier(config.routes, self.reader, self.writer, clock=clock, rng=rng)
         self._rng = rng
         self.answers: Counter[tuple[str, int]] = Counter()
         self.exposition = exposition(
@@ -162,6 +152,17 @@ class Daemon:
             lag=self.lateness,
         )
 
+    def _new_desk(self) -> ReportDesk:
+        return ReportDesk(
+            self.config.specs,
+            self.engine,
+            self.writer,
+            self.reader,
+            clock=self.clock,
+            per_client_per_minute=self.config.reports_per_minute,
+            on_step=self._learned,
+        )
+
     async def open(self) -> None:
         """Open the store and replay it; nothing is sent."""
         self._resources.enter_context(StoreLock(self.config.store_path))
@@ -170,6 +171,7 @@ class Daemon:
         seed = {SCHEDULE_SEED: str(self._rng.getrandbits(32))}
         await asyncio.to_thread(self.writer.start, seed)
         self._resources.callback(self.writer.close)
+        await self.pauses.load()
         await asyncio.to_thread(self._replay)
 
     async def start(self) -> None:
@@ -188,7 +190,9 @@ class Daemon:
             asyncio.create_task(self._first_probes(), name="first probes"),
             asyncio.create_task(self.batches.run(), name="batches"),
             asyncio.create_task(self.months.run(), name="months"),
+            asyncio.create_task(self.desk.run(), name="reports"),
             asyncio.create_task(self.upkeep.run(), name="upkeep"),
+            asyncio.create_task(self.notifier.run(), name="notifications"),
         ]
         self.schedule.start(int(self.reader.fact(SCHEDULE_SEED)))
         log.info(
@@ -219,7 +223,7 @@ class Daemon:
         """Fire no more, drain, commit what is queued, close."""
         self.schedule.stop()
         self.upkeep.stop()
-        await asyncio.gather(self.runner.drain(), self.batches.drain())
+        await asyncio.gather(self.runner.drain(), self.batches.drain(), self.notifier.stop())
         await self.network.aclose()
         for task in self._tasks:
             task.cancel()
@@ -236,6 +240,7 @@ class Daemon:
     def tick(self) -> None:
         """Build and publish one snapshot; store what happened and the orders that changed."""
         now = self.clock.wall()
+        self.engine.paused = self.pauses.all(now)
         self.publisher.publish(self.engine.tick(now))
         for entry in self.engine.take_entries():
             self.writer.submit_entry(entry)
@@ -277,6 +282,7 @@ class Daemon:
         gc.disable()  # A hundred thousand values that stay: looking for garbage takes a tenth more.
         try:
             restore(self.engine, self.reader, self.config, self.clock.wall())
+            self.desk.restore()
         finally:
             gc.enable()
         for entry in self.engine.take_entries():
@@ -353,6 +359,10 @@ class Daemon:
             store_last_commit_at=stats.last_commit_at,
             store_oldest_row_at=self.upkeep.oldest_at,
             answers=dict(self.answers),
+            outbox=self.notifier.figures(),
+            reports_duplicate=self.desk.counts.duplicates,
+            reports_rejected=self.desk.counts.rejected,
+            reports_refused=self.desk.counts.refused,
         )
 
     def api(self) -> FastAPI:
@@ -360,6 +370,10 @@ class Daemon:
         return build_api(
             routes.Sources(
                 access=self.access,
+                operator=routes.Operator(
+                    self.runner, self.pauses, self.probeables.__contains__, self._learned
+                ),
+                desk=self.desk,
                 publisher=self.publisher,
                 clock=self.clock,
                 results=lambda *asked: routes.Page(*self.reader.results(*asked)),

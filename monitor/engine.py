@@ -21,6 +21,7 @@ from monitor.core.liveness import FreeCalls, heard, is_due, show
 from monitor.core.maintenance import maintenance_end
 from monitor.core.network import OurNetwork
 from monitor.core.pace import Pace, attempted, follow
+from monitor.core.pause import Pause
 from monitor.core.profile import Profile, hours_of_week
 from monitor.core.quota import (
     Kind,
@@ -35,6 +36,7 @@ from monitor.core.quota import (
 )
 from monitor.core.ranking import build_order
 from monitor.core.ration import Wish, shares
+from monitor.core.reports import ReportFigures
 from monitor.core.schedule import Pass, extra_due, plan_slot
 from monitor.core.slo import error_budget, window_verdicts
 from monitor.core.snapshot import (
@@ -49,8 +51,7 @@ from monitor.core.snapshot import (
 )
 from monitor.core.spec import Policy, PoolSpec, ProviderSpec, TargetSpec
 from monitor.core.spend import Spending
-from monitor.core.tally import Tally
-from monitor.core.totals import Counters, tallied
+from monitor.core.totals import Counters
 from monitor.core.window import History, Sample
 from monitor.limits import STALE_AFTER_S, TICK_S_MAX
 from probes.model import ErrorClass, LimitPeriod, ProbeKind, ProbeReason, ProbeResult
@@ -58,8 +59,7 @@ from probes.model import ErrorClass, LimitPeriod, ProbeKind, ProbeReason, ProbeR
 # Views that no sample touched are made anew in turn, so that windows expire; this many a tick.
 _IDLE_VIEWS_PER_TICK: Final = 100
 _RECENT_LATENCIES: Final = 60
-# Kinds of probe that a schedule slot can hold.
-_SAMPLES: Final = frozenset({ProbeKind.CANARY, ProbeKind.BATCH})
+_SAMPLES: Final = frozenset({ProbeKind.CANARY, ProbeKind.BATCH})  # What a slot can hold.
 # Clients call these places of an order first.
 _FIRST_PLACES: Final = 2
 
@@ -136,9 +136,10 @@ class Engine:
         self._changed: list[Order] = []
         self._version = 0
         self._counters = Counters()
-        self._tallies: dict[str, Tally] = {}
         self._journal = Journal(policy)
         self.log_counts = LogCounts()
+        self.reports = ReportFigures()
+        self.paused: Mapping[str, Pause] = {}
         self.our_network = OurNetwork()
 
     @property
@@ -169,8 +170,6 @@ class Engine:
         if result.target_id in self._tracked:
             self._fold(result)
             self._counters.probe(result)
-            tally = self._tallies.get(result.target_id, Tally())
-            self._tallies[result.target_id] = tallied(tally, result)
 
     def _fold(self, result: Finding) -> None:
         tracked = self._tracked.get(result.target_id)
@@ -209,9 +208,13 @@ class Engine:
             self._told[kind] = learn(self._told.get(kind), limit, answered_at)
 
     def report(self, target_id: str, at: float, error: ErrorClass | None) -> None:
-        """Fold what a client's request of wall time *at* came to: *error*, None for a picture."""
+        """
+        Fold what a client's request of wall time *at* came to: *error*, None for a picture.
+
+        What is older than the newest generation of our own says nothing that is not known better.
+        """
         tracked = self._tracked.get(target_id)
-        if tracked is not None:
+        if tracked is not None and at > (tracked.pace.last_start or float("-inf")):
             tracked.is_dirty = True
             tracked.state = fold_report(tracked.state, at, error, self._policy)
 
@@ -228,6 +231,10 @@ class Engine:
         tracked = self._tracked.get(target_id)
         if tracked is not None:
             tracked.pace = attempted(tracked.pace, at, at)
+
+    def windows_of(self, target_id: str) -> Mapping[str, float]:
+        """Return name to length in seconds of the windows of a target; none for one that is gone."""
+        return self._tracked[target_id].history.windows if target_id in self._tracked else {}
 
     def plan_slot(self, target_id: str, now: float, draw: float) -> float | Pass:
         """Return what the target's slot at *now* stands for, or why nothing is sent in it."""
@@ -325,7 +332,10 @@ class Engine:
             quotas=self._quotas(now),
             our_network=self.our_network,
             log_counts=self.log_counts,
-            tallies=dict(self._tallies),
+            tallies=dict(self._counters.tallies),
+            reports=self.reports,
+            paused=self.paused,
+            policy=self._policy,
         )
 
     def _wishes(self, views: Mapping[str, TargetView]) -> list[Wish]:

@@ -49,6 +49,7 @@ POOLS_MAX: Final = 500
 PROFILES_MAX: Final = 20
 WINDOWS_MAX: Final = 12
 MAINTENANCE_MAX: Final = 200
+ROUTES_MAX: Final = 100
 CONFIG_BYTES_MAX: Final = 1024 * 1024
 INTERVAL_S_MIN: Final = 1.0  # The demo compresses time; real canaries cost money long before.
 INTERVAL_S_MAX: Final = 7 * 86_400.0
@@ -72,4 +73,30 @@ RESTART_TURN_S: Final = RESTART_SPREAD_S + 61.0
 RETRY_AFTER_S_MAX: Final = 86_400.0
 RATE_LIMIT_WAIT_S_MAX: Final = 900.0
 RATE_LIMIT_WAIT_S_DEFAULT: Final = 60.0
+# Rows of clients that wait for the store: about a second of what it takes; what is above is refused.
+REPORTS_WAITING_MAX: Final = 50_000
+REPORT_FIGURES_S: Final = 30.0  # Figures of reports are read anew this often: 0.2 s for 20 pairs.
+# Held requests: a socket each, and a process has 1024 unless told otherwise.
+LONG_POLLS_MAX: Final = 500
+LONG_POLL_S_MAX: Final = 60  # Proxies cut what is silent for longer.
+POLL_FULL_RETRY_S: Final = 5  # What a client that found no seat is asked to wait.
+STREAMS_MAX: Final = 100
+STREAM_PAGE: Final = 100  # Events read at once: all that a stream holds in memory.
+STREAM_LOOK_S: Final = 0.5  # The log is asked so often for new events, once for all streams.
+STREAM_ALIVE_S: Final = 15.0  # A silent stream says so, or proxies cut it.
+STREAM_SEND_S_MAX: Final = 30.0  # A reader that takes nothing for so long loses its seat.
+# What a caller may exclude has to fit into an address, of which a server reads 64 kB.
+EXCLUDED_MAX: Final = 20
+EXCLUDED_CHARS_MAX: Final = 1_000  # Of one parameter: some sixty ids between commas.
+
 REPORT_DAYS_MAX: Final = 400  # A year and a month; memory holds every sample of the period.
+
+NOTIFY_LOOK_S: Final = 1.0  # Between two looks at the events: what is told waits for others anyway.
+NOTIFY_SEND_S: Final = 10.0  # Total time of one attempt to send a message.
+NOTIFY_RETRY_S_MIN: Final = 2.0  # After a first failure; doubles with each one in a row.
+NOTIFY_RETRY_S_MAX: Final = 600.0
+# A message that nobody took for a day is no news; that it was given up is an event.
+NOTIFY_GIVE_UP_S: Final = 86_400.0
+# One that is refused for what it is will be refused again.
+NOTIFY_REFUSALS_MAX: Final = 3
+NOTIFY_ANSWER_BYTES: Final = 2_000  # Read of an answer, for its words.

@@ -19,7 +19,15 @@ from monitor.core.events import EventKind
 from monitor.core.snapshot import Order, Snapshot
 from monitor.core.tally import Tally
 from monitor.exposition import OWN, Exposition, Families, Piece, Spec
+from monitor.outbox_metrics import OUTBOX_SPECS, OutboxFigures, put_outbox
 from monitor.publisher import Publisher
+from monitor.report_metrics import (
+    REPORT_COUNTERS,
+    REPORT_SPECS,
+    TargetReports,
+    put_reports,
+    reports_by_target,
+)
 from monitor.target_metrics import (
     TARGET_SPECS,
     TargetCounts,
@@ -48,6 +56,10 @@ class SelfFigures:
     store_pruned_total: int
     store_bytes: int
     store_last_commit_at: float | None
+    outbox: OutboxFigures
+    reports_duplicate: int
+    reports_rejected: int
+    reports_refused: int
     store_oldest_row_at: float | None = None
     answers: Mapping[tuple[str, int], int] = field(default_factory=dict)  # By (route, status).
 
@@ -94,11 +106,13 @@ SELF_COUNTERS: Final[tuple[tuple[str, str, str], ...]] = (
     ("imgmon_store_errors", "Failed commits, retried.", "store_errors_total"),
     ("imgmon_store_dropped_rows", "Rows lost to a full queue.", "store_dropped_total"),
     ("imgmon_store_pruned_rows", "Rows removed because of their age.", "store_pruned_total"),
+    *REPORT_COUNTERS,
 )
 SELF_SPECS: Final = (
     Spec("imgmon_build", "Version of the daemon.", ("version",), "info"),
     *(Spec(name, text) for name, text, _ in SELF_GAUGES),
     *(Spec(name, text, (), "counter") for name, text, _ in SELF_COUNTERS),
+    *OUTBOX_SPECS,
     Spec("imgmon_http_requests", "Requests answered.", ("route", "status"), "counter"),
 )
 ORDER_SPECS: Final = (
@@ -137,7 +151,9 @@ SNAPSHOT_SPECS: Final = (
     Spec("imgmon_our_network_suspect", "1 while our own network is thought to be down, else 0."),
     Spec("imgmon_events", "Events in the log.", ("kind",), "counter"),
 )
-SPECS: Final = (*SELF_SPECS, *TARGET_SPECS, *ORDER_SPECS, *SNAPSHOT_SPECS)
+SPECS: Final = (*SELF_SPECS, *TARGET_SPECS, *REPORT_SPECS, *ORDER_SPECS, *SNAPSHOT_SPECS)
+# What clients report of availability stands beside what canaries measure of it.
+_REPORTED: Final = {spec.name: spec for spec in (*TARGET_SPECS, *REPORT_SPECS)}
 
 
 def names() -> tuple[str, ...]:
@@ -176,6 +192,7 @@ def _self_families(own: SelfFigures) -> Families:
     families.put("imgmon_build", (__version__,), 1)
     for name, _, figure in (*SELF_GAUGES, *SELF_COUNTERS):
         families.put(name, (), getattr(own, figure))
+    put_outbox(families, own.outbox)
     for (route, status), count in own.answers.items():
         families.put("imgmon_http_requests", (route, str(status)), count)
     return families
@@ -194,6 +211,8 @@ def snapshot_pieces(
         yield Piece(("target", target), state, partial(target_families, *made_of))
         coverage = coverage_of(view)
         yield Piece(("coverage", target), coverage, partial(coverage_families, target, coverage))
+    for target, reports in reports_by_target(snapshot).items():
+        yield Piece(("reports", target), reports, partial(_report_families, target, reports))
     for key, order in snapshot.orders.items():
         changes = snapshot.totals.order_changes.get(key, 0)
         ranked = tuple((place.target, place.rank, place.index_usd) for place in order.places)
@@ -219,6 +238,12 @@ def counts_by_target(snapshot: Snapshot) -> dict[str, TargetCounts]:
         of.latencies = totals.latency_counts.get(target)
         of.latency_sum_s = totals.latency_sum_s.get(target, 0.0)
     return counts
+
+
+def _report_families(target: str, reports: TargetReports) -> Families:
+    families = Families(_REPORTED)
+    put_reports(families, target, reports)
+    return families
 
 
 def _order_families(order: Order, changes: int) -> Families:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from monitor.config import Config
 from monitor.core.finding import Finding
 from monitor.core.quota import LEARNED_S
+from monitor.core.sketch import LATENCY_BUCKETS_S
 from monitor.core.snapshot import Order
-from monitor.core.totals import LATENCY_BUCKETS_S
 from monitor.engine import Engine, Past
 from monitor.limits import FREE_CALLS_REPLAYED
 from monitor.store.history import History

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -42,7 +43,23 @@ class Publisher:
         """Encode every snapshot with *encode* before it becomes visible."""
         self._encode = encode
         self.current: Published | None = None
+        self._listeners: set[Callable[[], None]] = set()
 
     def publish(self, snapshot: Snapshot) -> None:
         """Make *snapshot* what everybody reads."""
         self.current = Published(snapshot, self._encode(snapshot))
+        for listener in tuple(self._listeners):
+            listener()
+
+    @contextmanager
+    def telling(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Within this, call *listener* after every snapshot that becomes visible."""
+        self._listeners.add(listener)
+        try:
+            yield
+        finally:
+            self._listeners.discard(listener)
+
+    def is_fresh(self, now: float) -> bool:
+        """Return whether there is a snapshot that is not stale at the wall time *now*."""
+        return self.current is not None and now <= self.current.snapshot.stale_after

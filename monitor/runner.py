@@ -17,6 +17,7 @@ import structlog
 
 from monitor.clock import Clock
 from monitor.core.gaps import Gap
+from monitor.core.pause import Pause
 from monitor.core.quota import Quota
 from monitor.core.schedule import Pass, in_maintenance
 from monitor.core.snapshot import GapReason
@@ -49,6 +50,7 @@ from probes.model import (
 log = structlog.get_logger("imgmon.runner")
 _OWN_IDS = frozenset({"probe_id", "target_id"})
 Start = Callable[[str, float], Awaitable[ProbeResult | None]]
+Paused = Callable[[str, float], Pause | None]
 Book = Callable[[tuple[Quota, ...]], Awaitable[Decision]]
 
 
@@ -98,8 +100,14 @@ class Runner:
         fitness: Fitness,
         redactor: Redactor,
         on_result: Callable[[str], None] = lambda _: None,
+        paused: Paused = lambda _target_id, _now: None,
     ) -> None:
-        """Wire the parts; *on_result* is told of each target that the engine learned of."""
+        """
+        Wire the parts.
+
+        *on_result* is told of each target that the engine learned of; *paused* gives the pause that
+        a target is in at a time.
+        """
         self._probeables = probeables
         self._driver = driver
         self._engine = engine
@@ -110,6 +118,8 @@ class Runner:
         self._redact = redactor
         self._log = ProbeLog()
         self._on_result = on_result
+        self._paused = paused
+        self._refusals: dict[str, str] = {}
         self._slots = asyncio.Semaphore(PROBES_AT_ONCE_MAX)
         self._provider_slots: dict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(PROBES_PER_PROVIDER_MAX)
@@ -140,6 +150,9 @@ class Runner:
         if target_id not in self._probeables:  # No key: the state says so, no slot is expected.
             return None
         now = self._clock.wall()
+        if (pause := self._paused(target_id, now)) is not None:
+            self.gap(target_id, GapReason.PAUSED, now, why=f"by {pause.by}: {pause.reason}")
+            return None
         planned = self._engine.plan_slot(target_id, now, draw)
         if not isinstance(planned, Pass):
             if start is not None:
@@ -152,10 +165,18 @@ class Runner:
         return None
 
     async def extra(self, target_id: str) -> ProbeResult | None:
-        """Confirm what the last result said; None when a probe under way will say it."""
-        if self._under_way[target_id]:
+        """Confirm what the last result said; None when a probe under way will say it, or paused."""
+        if self._under_way[target_id] or self._paused(target_id, self._clock.wall()) is not None:
             return None
         return await self.run(target_id, reason=ProbeReason.CONFIRM)
+
+    def is_under_way(self, target_id: str) -> bool:
+        """Return whether a generation of the target is under way or waits for a slot."""
+        return self._under_way[target_id] > 0
+
+    def last_refusal(self, target_id: str) -> str:
+        """Return why the target's newest probe outside the slots was not sent, in words."""
+        return self._refusals.get(target_id, "the daemon is stopping")
 
     @property
     def liveness_intervals(self) -> dict[str, float]:
@@ -297,6 +318,7 @@ class Runner:
             self.gap(spec.id, gap, at, why=why)
             return
         log.info("probe.skipped", target=spec.id, reason=gap.value, detail=why)
+        self._refusals[spec.id] = f"{gap.value}: {why}"
         self._engine.attempted(spec.id, at)
 
     async def _probe(

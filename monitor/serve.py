@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import uvloop
 
+from monitor import systemd
 from monitor.api.server import Server, bind, build_server
 from monitor.app import Daemon
 
@@ -31,13 +33,40 @@ async def serve(build: Callable[[], Daemon], beside: Beside | None = None) -> No
         try:
             await daemon.start()
             async with asyncio.TaskGroup() as group:
-                group.create_task(server.serve(sockets=[listener]))
+                group.create_task(_served(server, listener))
+                group.create_task(
+                    _watched(lambda: daemon.publisher.is_fresh(daemon.clock.wall()), server)
+                )
                 if beside is not None:
                     group.create_task(_beside(beside, daemon, server))
         finally:
+            systemd.tell("STOPPING=1")
             await daemon.stop()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
+
+
+async def _served(server: Server, listener: socket.socket) -> None:
+    """Serve until stopped; systemd holds back who needs us until then."""
+    systemd.tell("READY=1")
+    await server.serve(sockets=[listener])
+
+
+async def _watched(is_fresh: Callable[[], bool], server: Server) -> None:
+    """
+    Keep systemd's watchdog quiet while orders are fresh, where it watches.
+
+    A loop that hangs comes by no more; one whose orders grow stale does, and says nothing.
+    """
+    limit_s = systemd.watchdog_s()
+    while limit_s is not None and not server.stopping.is_set():
+        if is_fresh():
+            systemd.tell("WATCHDOG=1")
+        try:
+            async with asyncio.timeout(limit_s / 3):
+                await server.stopping.wait()
+        except TimeoutError:
+            pass
 
 
 async def _beside(beside: Beside, daemon: Daemon, server: Server) -> None:

@@ -10,9 +10,9 @@ from typing import Final
 
 from prometheus_client.samples import Exemplar
 
+from monitor.core.sketch import LATENCY_BUCKETS_S
 from monitor.core.snapshot import GapReason, LifeSign, State, TargetView
 from monitor.core.tally import Tally
-from monitor.core.totals import LATENCY_BUCKETS_S
 from monitor.exposition import Families, Spec
 from monitor.slo_metrics import SLO_GAUGES, put_slo
 from probes.model import ErrorClass, Outcome, ProbeKind

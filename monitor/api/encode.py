@@ -12,15 +12,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from monitor.api import slo
+from monitor.api.client_figures import reported_document
 from monitor.api.incidents import open_incident_document
-from monitor.core.availability import floor_ratio
+from monitor.core.availability import Ratio, floor_ratio
+from monitor.core.pause import Pause
+from monitor.core.reports import ReportFigures
 from monitor.core.snapshot import (
     LastProbe,
     Liveness,
     Order,
     Place,
     Quantile,
-    Ratio,
     Snapshot,
     TargetView,
     WindowFigures,
@@ -28,6 +30,7 @@ from monitor.core.snapshot import (
 from monitor.core.verdict import ClaimVerdict
 from monitor.core.words import rfc3339
 from monitor.publisher import Body, body_of
+from probes.model import ImageFacts
 
 SCHEMA: Final = 1
 
@@ -56,12 +59,16 @@ POOLS_KEY: Final = "pools"
 TARGETS_KEY: Final = "targets"
 
 
+# What the documents of a target say beside its view.
+_Beside = tuple[ReportFigures, Pause | None]
+
+
 class Encoder:
     """Encodes snapshots; keeps the bytes of what did not change since the one before."""
 
     def __init__(self) -> None:
         """Start with nothing encoded."""
-        self._views: dict[str, tuple[TargetView, dict[str, Any], Body, Body]] = {}
+        self._views: dict[str, tuple[TargetView, dict[str, Any], Body, Body, _Beside]] = {}
         self._orders: dict[tuple[str, str], tuple[Order, bool | None, Body, Body]] = {}
 
     def __call__(self, snapshot: Snapshot) -> Mapping[str, Body]:
@@ -69,7 +76,7 @@ class Encoder:
         bodies: dict[str, Body] = {}
         targets = []
         for target_id, view in snapshot.targets.items():
-            summary, detail, windows = self._target(target_id, view)
+            summary, detail, windows = self._target(target_id, view, snapshot)
             targets.append(summary)
             bodies[target_key(target_id)] = detail
             bodies[windows_key(target_id)] = windows
@@ -81,10 +88,14 @@ class Encoder:
         bodies[POOLS_KEY] = body(pools_document(snapshot))
         return bodies
 
-    def _target(self, target_id: str, view: TargetView) -> tuple[dict[str, Any], Body, Body]:
+    def _target(
+        self, target_id: str, view: TargetView, snapshot: Snapshot
+    ) -> tuple[dict[str, Any], Body, Body]:
         known = self._views.get(target_id)
-        if known is None or known[0] is not view:
-            summary = target_document(view)
+        reports, pause = snapshot.reports, snapshot.paused.get(target_id)
+        if known is None or known[0] is not view or known[4] != (reports, pause):
+            reported = reported_document(reports, target_id)
+            summary = {**target_document(view), "paused": pause_document(pause)}
             windows = {
                 name: window_document(w, view.claims.get(name, ()))
                 for name, w in view.windows.items()
@@ -92,8 +103,16 @@ class Encoder:
             known = (
                 view,
                 summary,
-                body({"schema": SCHEMA, **summary, "windows": windows}),
-                body({"schema": SCHEMA, "target": target_id, "windows": windows}),
+                body({"schema": SCHEMA, **summary, "windows": windows, "reported": reported}),
+                body(
+                    {
+                        "schema": SCHEMA,
+                        "target": target_id,
+                        "windows": windows,
+                        "reported": reported,
+                    }
+                ),
+                (reports, pause),
             )
             self._views[target_id] = known
         return known[1], known[2], known[3]
@@ -113,6 +132,7 @@ class Encoder:
                 "pool": order.pool.id,
                 "profile": order.profile.name,
                 "version": order.version,
+                "limits_met": True,
                 "targets": [place.target for place in order.places],
             }
             full = body(order_document(order, snapshot))
@@ -165,11 +185,17 @@ def order_document(order: Order, snapshot: Snapshot) -> dict[str, Any]:
         "stale": False,
         "all_degraded": order.all_degraded,
         "our_network_suspect": snapshot.our_network.is_suspect,
-        "targets": [_place(place, snapshot.targets[place.target]) for place in order.places],
+        "limits": None,
+        "limits_met": True,
+        "left_out": [],
+        "targets": [
+            place_document(place, snapshot.targets[place.target]) for place in order.places
+        ],
     }
 
 
-def _place(place: Place, view: TargetView) -> dict[str, Any]:
+def place_document(place: Place, view: TargetView) -> dict[str, Any]:
+    """Return one place of an order."""
     return {
         "rank": place.rank,
         "tier": int(place.tier),
@@ -225,6 +251,18 @@ def target_document(view: TargetView) -> dict[str, Any]:
     }
 
 
+def pause_document(pause: Pause | None) -> dict[str, Any] | None:
+    """Return the pause that a target is in; None for none."""
+    if pause is None:
+        return None
+    return {
+        "since": timestamp(pause.since),
+        "until": timestamp(pause.until),
+        "reason": pause.reason,
+        "by": pause.by,
+    }
+
+
 def liveness_document(liveness: Liveness, interval_s: float | None) -> dict[str, Any]:
     """Return what free calls say of a target."""
     return {
@@ -252,18 +290,21 @@ def last_document(last: LastProbe) -> dict[str, Any]:
         "http_status": last.http_status,
         "phases_s": {phase.value: _rounded(s) for phase, s in last.phases.items()},
         "cost_usd": last.cost_usd,
-        "image": (
-            {
-                "format": last.image.format,
-                "width": last.image.width,
-                "height": last.image.height,
-                "size_bytes": last.image.size_bytes,
-                "sha256": last.image.sha256,
-            }
-            if last.image
-            else None
-        ),
+        "image": image_document(last.image),
         "model_version": last.model_version,
+    }
+
+
+def image_document(image: ImageFacts | None) -> dict[str, Any] | None:
+    """Return what is kept of a picture; None without one."""
+    if image is None:
+        return None
+    return {
+        "format": image.format,
+        "width": image.width,
+        "height": image.height,
+        "size_bytes": image.size_bytes,
+        "sha256": image.sha256,
     }
 
 

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
+from pydantic import BeforeValidator
 
 from monitor.api import incidents as documents
 from monitor.api.encode import SCHEMA
 from monitor.api.routes import NOT_FOUND, PAGE_MAX, Id, Sources, existing, published
 
 Number = Annotated[int | None, Query(ge=1, le=2**63 - 1)]
+
+
+def _no_number(value: Any) -> Any:
+    """Refuse a bare number: seconds or milliseconds would be a guess, and 2026 a second of 1970."""
+    if isinstance(value, str) and value.replace(".", "", 1).lstrip("+-").isdecimal():
+        raise ValueError("must be a time such as 2026-11-25T12:00:00Z")
+    return value
+
+
+Since = Annotated[datetime, BeforeValidator(_no_number)]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 
 
@@ -25,7 +36,7 @@ def build(sources: Sources) -> APIRouter:
     async def get_incidents(
         target: Annotated[str | None, Query(max_length=100)] = None,
         is_open: Annotated[bool | None, Query(alias="open")] = None,
-        since: Annotated[datetime | None, Query()] = None,
+        since: Annotated[Since | None, Query()] = None,
         cursor: Number = None,
         limit: Limit = 100,
     ) -> Response:

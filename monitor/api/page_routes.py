@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 
-from monitor.api.routes import NOT_FOUND, Id, IfNoneMatch, Sources, existing, matches, published
+from monitor.api.routes import CACHED, Id, IfNoneMatch, Sources, existing, matches, published
 from monitor.core.snapshot import Snapshot, WindowFigures
 from monitor.core.standing import OBJECTIVE_SPAN_S
 from monitor.page.badges import BadgeKind, badge
@@ -50,7 +50,7 @@ def build(sources: Sources) -> APIRouter:
 
     @router.get(
         "/badges/{target}/{kind}.svg",
-        responses={200: {"content": {"image/svg+xml": {}}}, **NOT_FOUND},
+        responses={200: {"content": {"image/svg+xml": {}}}, **CACHED},
         response_class=Response,
         tags=["targets"],
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
@@ -14,7 +17,9 @@ from starlette.exceptions import HTTPException
 class FieldError(BaseModel):
     """One wrong field."""
 
-    pointer: str = Field(description="Where it is, as query/NAME, path/NAME or a JSON pointer.")
+    pointer: str = Field(
+        description="A JSON pointer into the body, or query/NAME, path/NAME, header/NAME."
+    )
     detail: str
 
 
@@ -47,6 +52,43 @@ def problem(
     return ProblemResponse(content.model_dump(), status_code=status, headers=headers)
 
 
+def pointer(place: Sequence[str | int]) -> str:
+    """Return where *place* is: a JSON pointer (RFC 6901) in the body, else query/NAME and so on."""
+    source, *parts = (str(part) for part in place)
+    if source != "body":
+        return "/".join((source, *parts))
+    return "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts)
+
+
+def field_error(error: Mapping[str, Any]) -> FieldError:
+    """Return what one of pydantic's errors says; without the value."""
+    if error.get("type") == "json_invalid":  # Its place is a character, which no pointer tells.
+        detail = f"Not JSON at character {error['loc'][-1]}."
+        return FieldError(pointer="", detail=detail)
+    return FieldError(pointer=pointer(error["loc"]), detail=error["msg"])
+
+
+async def only_known_parameters(request: Request) -> None:
+    """
+    Refuse a query parameter of the API that does not exist: a mistyped limit would limit nothing.
+
+    Raises:
+        RequestValidationError: There is one.
+    """
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute) or not route.path_format.startswith("/v1/"):
+        return  # Scrapers add parameters of their own.
+    operation = request.app.openapi()["paths"][route.path_format][request.method.lower()]
+    known = [p["name"] for p in operation.get("parameters", []) if p["in"] == "query"]
+    there_are = f"there are: {', '.join(known)}" if known else "there is none"
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        raise RequestValidationError([
+            {"loc": ("query", name[:100]), "msg": f"No such parameter; {there_are}."}
+            for name in unknown[:10]
+        ])  # fmt: skip
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of *app* as a problem."""
 
@@ -58,10 +100,7 @@ def install(app: FastAPI) -> None:
     async def invalid(_: Request, error: Exception) -> ProblemResponse:
         assert isinstance(error, RequestValidationError)
         # Only place and message: the rejected value may be somebody's token.
-        errors = [
-            FieldError(pointer="/".join(str(part) for part in e["loc"]), detail=e["msg"])
-            for e in error.errors()
-        ]
+        errors = [field_error(e) for e in error.errors()]
         return problem(422, "The request does not fit the schema.", errors)
 
     async def crash(_: Request, error: Exception) -> ProblemResponse:

@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, HTTPException, Path, Query, Response
 from fastapi.responses import JSONResponse
@@ -21,8 +21,11 @@ from monitor.api.problems import ProblemOut
 from monitor.clock import Clock
 from monitor.core.months import MonthFigures
 from monitor.core.profile import Profile
+from monitor.desk import ReportDesk
 from monitor.exposition import Scrape
+from monitor.pauses import Pauses
 from monitor.publisher import Body, Published, Publisher
+from monitor.runner import Runner
 from monitor.store.history import History
 from probes.model import ProbeKind, ProbeResult
 
@@ -49,12 +52,30 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Operator:
+    """
+    The parts that an operator moves.
+
+    Attributes:
+        can_probe: Whether a target has all that a canary needs.
+        changed: Told of a target whose schedule is to be looked at anew.
+    """
+
+    runner: Runner
+    pauses: Pauses
+    can_probe: Callable[[str], bool]
+    changed: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Sources:
     """
     What the routes read.
 
     Attributes:
         access: Who may ask for what.
+        operator: What an operator may do.
+        desk: Takes in what clients report.
         results: (target id, cursor, limit, kind) to a page of stored probes; runs in a thread.
         history: Incidents and events of the store; runs in a thread.
         profile: Target id to its hours of the week; runs in a thread.
@@ -65,6 +86,8 @@ class Sources:
     """
 
     access: Access
+    operator: Operator
+    desk: ReportDesk
     publisher: Publisher
     clock: Clock
     results: Callable[[str, int | None, int, ProbeKind | None], Page]
@@ -84,7 +107,13 @@ def published(sources: Sources) -> Published:
     return current
 
 
-def answer(sources: Sources, current: Published, body: Body, if_none_match: str | None) -> Response:
+def answer(
+    sources: Sources,
+    current: Published,
+    body: Body,
+    if_none_match: str | None,
+    media_type: str = "application/json",
+) -> Response:
     """Return *body*, or 304 when the caller has it; both renew freshness by header."""
     snapshot = current.snapshot
     data, etag = body.data, body.etag
@@ -93,13 +122,15 @@ def answer(sources: Sources, current: Published, body: Body, if_none_match: str 
         "X-Imgmon-Made-At": str(encode.timestamp(snapshot.made_at)),
         "X-Imgmon-Version": str(snapshot.version),
     }
-    if sources.clock.wall() > snapshot.stale_after:
+    is_stale = sources.clock.wall() > snapshot.stale_after
+    headers["X-Imgmon-Stale"] = str(is_stale).lower()
+    if is_stale:
         data = data.replace(b'"stale":false', b'"stale":true', 1)
         etag = f'{etag[:-1]}-stale"'
     headers["ETag"] = etag
     if if_none_match is not None and matches(if_none_match, etag):
         return Response(status_code=304, headers=headers)
-    return Response(data, media_type="application/json", headers=headers)
+    return Response(data, media_type=media_type, headers=headers)
 
 
 def matches(if_none_match: str, etag: str) -> bool:
@@ -111,49 +142,9 @@ def matches(if_none_match: str, etag: str) -> bool:
 def build(sources: Sources) -> APIRouter:
     """Return the router over *sources*."""
     router = APIRouter()
-    _orders(router, sources)
     _targets(router, sources)
     _self(router, sources)
     return router
-
-
-def _orders(router: APIRouter, sources: Sources) -> None:
-    @router.get("/v1/pools", response_model=schemas.PoolsOut, responses=CACHED, tags=["order"])
-    async def get_pools(if_none_match: IfNoneMatch = None) -> Response:
-        """Every pool, its SLO, and what each profile decided last."""
-        current = published(sources)
-        return answer(sources, current, current.bodies[encode.POOLS_KEY], if_none_match)
-
-    @router.get(
-        "/v1/pools/{pool}/priority",
-        response_model=schemas.PriorityOut | schemas.IdsOut,
-        responses=CACHED,
-        tags=["order"],
-    )
-    async def get_priority(
-        pool: Id,
-        profile: Annotated[str | None, Query(max_length=100)] = None,
-        view: Literal["full", "ids"] = "full",
-        if_none_match: IfNoneMatch = None,
-    ) -> Response:
-        """Targets in the order a failover client should try them, best first; never empty."""
-        current = published(sources)
-        orders = current.snapshot.orders
-        known = {name: order for (pool_id, name), order in orders.items() if pool_id == pool}
-        if not known:
-            pools = sorted({pool_id for pool_id, _ in orders})
-            raise HTTPException(404, f"No pool {pool!r}; there are: {', '.join(pools)}.")
-        name = profile or next(iter(known.values())).pool.profile
-        if name not in known:
-            raise HTTPException(
-                404, f"No such profile in pool {pool!r}; there are: {', '.join(known)}."
-            )
-        body = current.bodies[encode.priority_key(pool, name, view)]
-        response = answer(sources, current, body, if_none_match)
-        order = known[name]
-        response.headers["X-Imgmon-Valid-Until"] = str(encode.timestamp(order.valid_until))
-        response.headers["X-Imgmon-Order-Version"] = str(order.version)
-        return response
 
 
 def _targets(router: APIRouter, sources: Sources) -> None:
@@ -275,6 +266,11 @@ def result_document(result: ProbeResult) -> dict[str, Any]:
         "retry_at": encode.timestamp(result.retry_at),
         "cost_usd": result.cost_usd,
         "phases_s": {phase.value: round(s, 4) for phase, s in result.phases.items()},
+        "slot_s": round(result.slot_s, 4),
+        "finish_reason": result.finish_reason,
+        "request_id": result.request_id,
+        "image": encode.image_document(result.image),
+        "model_version": result.model_version,
         "shutdown_on": result.shutdown_on,
         "balance_usd": result.balance_usd,
     }

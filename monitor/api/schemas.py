@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from monitor.api.client_figures import ReportedOut
 from monitor.api.incidents import OpenIncidentOut
 from monitor.api.slo_schemas import BudgetOut, ClaimOut, GapOut
 
@@ -50,6 +51,22 @@ class PlaceOut(BaseModel):
     reasons: list[ReasonOut]
 
 
+class LimitsOut(BaseModel):
+    """What the caller asked for."""
+
+    max_price_usd: float | None
+    max_p95_s: Seconds | None
+    exclude: list[str] = Field(description="Ids of targets or providers.")
+
+
+class LeftOutOut(BaseModel):
+    """A target of the pool that is not listed."""
+
+    target: str
+    code: Literal["excluded", "max_price", "max_p95"]
+    text: str
+
+
 class PriorityOut(BaseModel):
     """The order in which a failover client should try the targets of a pool, best first."""
 
@@ -65,6 +82,11 @@ class PriorityOut(BaseModel):
     our_network_suspect: bool | None = Field(
         description="The monitor itself is cut off, so states stand still. Null while not watched."
     )
+    limits: LimitsOut | None = Field(description="Null where the caller set none.")
+    limits_met: bool = Field(
+        description="False when no target is within the limits: others are listed, never none."
+    )
+    left_out: list[LeftOutOut] = Field(description="Targets beyond the limits, and why.")
     targets: list[PlaceOut]
 
 
@@ -75,6 +97,7 @@ class IdsOut(BaseModel):
     pool: str
     profile: str
     version: int
+    limits_met: bool
     targets: list[str]
 
 
@@ -151,6 +174,15 @@ class LivenessOut(BaseModel):
     balance_usd: float | None
 
 
+class PauseOut(BaseModel):
+    """An operator's word that no canary of the schedule is sent."""
+
+    since: str
+    until: str | None = Field(description="Null until it is ended.")
+    reason: str
+    by: str = Field(description="Name of the token.")
+
+
 class TargetOut(BaseModel):
     """A target: what it is, how it is, its newest generation."""
 
@@ -173,6 +205,7 @@ class TargetOut(BaseModel):
     liveness: LivenessOut
     incidents: list[OpenIncidentOut] = Field(description="Those that last.")
     last_probe: ProbeOut | None
+    paused: PauseOut | None
 
 
 class TargetsOut(BaseModel):
@@ -250,6 +283,7 @@ class TargetDetailOut(TargetOut):
 
     schema_: int = Field(alias="schema")
     windows: dict[str, WindowOut]
+    reported: ReportedOut
 
 
 class WindowsOut(BaseModel):
@@ -258,6 +292,7 @@ class WindowsOut(BaseModel):
     schema_: int = Field(alias="schema")
     target: str
     windows: dict[str, WindowOut]
+    reported: ReportedOut
 
 
 class ResultOut(BaseModel):
@@ -278,6 +313,11 @@ class ResultOut(BaseModel):
     retry_at: str | None
     cost_usd: float
     phases_s: dict[str, Seconds]
+    slot_s: Seconds = Field(description="Schedule slot that it fills; 0 outside the schedule.")
+    finish_reason: str | None = Field(description="The provider's own word for an empty answer.")
+    request_id: str | None = Field(description="What the provider's support asks for.")
+    image: ImageOut | None
+    model_version: str | None
     shutdown_on: str | None
     balance_usd: float | None
 

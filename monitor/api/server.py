@@ -9,12 +9,25 @@ from contextlib import contextmanager
 from html import escape
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.responses import HTMLResponse
 
-from monitor.api import incident_routes, months, page_routes, probe_routes, problems, routes
+from monitor.api import (
+    description,
+    incident_routes,
+    months,
+    operate_routes,
+    orders,
+    page_routes,
+    probe_routes,
+    problems,
+    report_routes,
+    routes,
+    stream,
+)
 from monitor.api.access import Gate
 from monitor.api.counting import Counted
+from monitor.api.holds import Holds
 from monitor.errors import MonitorError
 from monitor.version import __version__
 
@@ -27,13 +40,20 @@ def build_api(sources: routes.Sources) -> FastAPI:
         summary="Measured health of image-generation APIs and the order to call them in.",
         docs_url=None,  # FastAPI's page loads its script from a CDN; ours calls out to nobody.
         redoc_url=None,
+        dependencies=[Depends(problems.only_known_parameters)],
     )
+    description.install(app)
     problems.install(app)
     app.add_middleware(Gate, access=sources.access)
     app.add_middleware(Counted, answers=sources.answers)  # Around the gate: refusals count too.
+    holds = app.state.holds = Holds()
+    app.include_router(orders.build(sources, holds))
     app.include_router(routes.build(sources))
     app.include_router(months.build(sources))
     app.include_router(incident_routes.build(sources))
+    app.include_router(report_routes.build(sources))
+    app.include_router(operate_routes.build(sources))
+    app.include_router(stream.build(sources, holds.streams))
     app.include_router(page_routes.build(sources))
     app.include_router(probe_routes.build(sources))
 
@@ -81,9 +101,10 @@ class Server(uvicorn.Server):
         stopping: Set once :meth:`stop` was called.
     """
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        """Serve as *config* says."""
+    def __init__(self, config: uvicorn.Config, holds: Holds) -> None:
+        """Serve as *config* says; *holds* are the requests that wait for something."""
         super().__init__(config)
+        self._holds = holds
         self.stopping = asyncio.Event()
 
     @contextmanager
@@ -92,8 +113,9 @@ class Server(uvicorn.Server):
         yield
 
     def stop(self) -> None:
-        """Finish the requests under way and stop serving."""
+        """Finish the requests under way, release those that wait, and stop serving."""
         self.should_exit = True
+        self._holds.close()
         self.stopping.set()
 
 
@@ -109,14 +131,17 @@ def build_server(app: FastAPI) -> Server:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=5,
-        )
+        ),
+        app.state.holds,
     )
 
 
 def bind(host: str, port: int) -> socket.socket:
     """Return a listening socket, taken before anything is started."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sends without delay only over what is said to be TCP: else each answer after the first
+    # of a connection waits 40 ms for the peer to acknowledge its headers.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

@@ -17,6 +17,7 @@ UNREACHABLE: Final = 3
 
 # Command to module: a daemon's import time is no part of `imgmon errors`.
 COMMANDS: Final = {
+    "agent": "agent",
     "batches": "batches",
     "check": "check",
     "classify": "classify",
@@ -26,6 +27,7 @@ COMMANDS: Final = {
     "demo": "demo",
     "errors": "errors",
     "incidents": "incidents",
+    "notify": "notify",
     "openapi": "openapi",
     "order": "order",
     "plan": "plan",

@@ -11,11 +11,11 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from monitor.app import load_probeables
 from monitor.cli import PROVIDER_BAD
 from monitor.cli.common import ConfigProblem, config_option, read_config, show_tables
 from monitor.clock import SystemClock
 from monitor.limits import PROBES_AT_ONCE_MAX
+from monitor.probeables import load_probeables
 from monitor.runner import Probeable
 from monitor.secrets import Redactor
 from probes.canary import draw_canary

@@ -23,6 +23,7 @@ from monitor.cli.sources import liveness_out, order_out
 from monitor.cli.table import order_view
 from monitor.clock import SystemClock
 from monitor.config import parse
+from monitor.config.listen import listening
 from monitor.core.snapshot import Totals
 from monitor.errors import MonitorError
 from monitor.secrets import Redactor
@@ -36,11 +37,17 @@ _PLAIN_COLUMNS = 118
 
 
 @click.command()
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address of the API; everybody who reaches it may read the demo.",
+)
 @click.option("--port", default=8720, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--simulator-port", default=8721, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--seed", default=1, show_default=True)
 @click.option("--seconds", type=float, default=None, help="Stop by itself after this long.")
-def command(port: int, simulator_port: int, seed: int, seconds: float | None) -> None:
+def command(host: str, port: int, simulator_port: int, seed: int, seconds: float | None) -> None:
     """
     Run everything locally, without keys: nothing leaves this machine.
 
@@ -51,6 +58,8 @@ def command(port: int, simulator_port: int, seed: int, seconds: float | None) ->
         text = demo_config.text(port, simulator_port, Path(folder) / "imgmon.db")
         config = parse(text, {"IMGMON_DEMO_KEY": "demo-key-of-the-simulator"}, "the demo")
         try:
+            place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            config = listening(config, place, public_read=True)
             with (
                 (Path(folder) / "demo.log").open("w") as stream,
                 simulator(simulator_port, seed),

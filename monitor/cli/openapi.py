@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import random
+from typing import Final
 
 import click
 
-from monitor.api.access import Access
-from monitor.api.routes import Page, Sources
-from monitor.api.server import build_api
+from monitor.app import Daemon
 from monitor.clock import SystemClock
-from monitor.core.profile import Profile
-from monitor.exposition import Scrape
-from monitor.publisher import Publisher
-from monitor.store.history import History
-from monitor.store.reader import Reader
-from monitor.tokens import TokenBook
+from monitor.config import parse
 
+# The routes are the same whatever is configured; nothing of a daemon is opened before its start.
+_CONFIG: Final = """
+[[providers]]
+id = "none"
+format = "openai-images"
+base_url = "https://api.example.com/v1"
 
-async def _no_metrics(_: str, __: str) -> Scrape:
-    return Scrape("text/plain", b"", is_gzip=False)
+[[targets]]
+id = "none"
+provider = "none"
+model = "none"
+price_usd = 0.0
+interval = "1h"
+"""
 
 
 @click.command()
 def command() -> None:
     """Print the OpenAPI description of the HTTP API as JSON."""
-    clock = SystemClock()
-    sources = Sources(
-        access=Access(TokenBook(Path("unread"), clock), is_reading_open=False),
-        publisher=Publisher(lambda _: {}),
-        clock=clock,
-        results=lambda *_: Page((), None),
-        months=lambda _: (),
-        history=History(Reader(Path("unread"))),
-        profile=lambda _: Profile("UTC", 0.0, ()),
-        problems=list,
-        metrics=_no_metrics,
-    )
-    click.echo(json.dumps(build_api(sources).openapi(), indent=2))
+    daemon = Daemon(parse(_CONFIG, {}, "none"), clock=SystemClock(), rng=random.Random(0))
+    click.echo(json.dumps(daemon.api().openapi(), indent=2))

@@ -14,6 +14,7 @@ from monitor.clock import SystemClock
 from monitor.config.file import Tables, decode, read_tables, read_toml, suggestion
 from monitor.config.maintenance import with_maintenance
 from monitor.config.model import Config
+from monitor.config.notify import outlets
 from monitor.config.providers import Provider, Providers, WireFormats, spend_cap
 from monitor.config.retention import retention
 from monitor.config.schema import ObjectiveTable, PoolTable, TargetTable
@@ -116,6 +117,7 @@ class _Builder:
     ) -> None:
         self._tables = tables
         self._today = today
+        self._environ = environ
         self._problems = problems
         self._warnings: list[str] = []
         self._origins: dict[str, str] = {}
@@ -148,6 +150,12 @@ class _Builder:
         self._warnings.extend(mixed_pools(pools, specs))
         rest = self._tables.rest
         judging = rest.judging.model_dump()
+        routes = outlets(
+            rest.routes, specs, pools, self._environ,
+            check=self._check_reference, problems=self._problems, warnings=self._warnings,
+        )  # fmt: skip
+        secrets = [s for p in providers.values() for s in p.secrets]
+        secrets += [secret for outlet in routes for secret in outlet.secrets]
         return Config(
             targets=tuple(targets),
             specs=specs,
@@ -165,12 +173,14 @@ class _Builder:
             tokens_path=tokens_path(rest.server.tokens, rest.store.path),
             store_path=Path(rest.store.path),
             retention=retention(rest.store, windows, self._problems),
+            reports_per_minute=rest.reports.per_client_per_minute,
             log_format=rest.log.format,
             log_level=rest.log.level,
             vantage=rest.vantage,
             reference_hosts=tuple(rest.network.reference_hosts),
+            routes=routes,
             source=source,
-            secrets=tuple(dict.fromkeys(s for p in providers.values() for s in p.secrets)),
+            secrets=tuple(dict.fromkeys(secrets)),
             key_references=self._references("api_key"),
             balance_references=self._references("balance_key"),
             origins=self._origins,
@@ -364,8 +374,9 @@ class _Builder:
             if profile.name in own:
                 self._problem(f"{path}.profiles[{index}].name", f"{profile.name!r} comes twice")
             own.add(profile.name)
-            profiles[profile.name] = Profile(
-                name=profile.name, usd_per_second=profile.usd_per_second
+            profiles[profile.name] = replace(
+                profiles.get(profile.name, Profile(name=profile.name, usd_per_second=0.0)),
+                usd_per_second=profile.usd_per_second,
             )
         if table.profile not in profiles:
             fix = suggestion(table.profile, list(profiles))

@@ -1,4 +1,4 @@
-"""Kinds of value in the file: each read by ``values`` and described for JSON Schema."""
+"""Kinds of value in the file, each read by ``values`` and described for JSON Schema; tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from collections.abc import Callable
 from typing import Annotated, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from monitor.config import values
@@ -14,6 +21,12 @@ from monitor.limits import INTERVAL_S_MIN
 from monitor.secrets import Reference, SecretError, parse_reference
 
 T = TypeVar("T")
+
+
+class Table(BaseModel):
+    """One table of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def _told(parse: Callable[[object], T]) -> Callable[[object], T]:
@@ -98,6 +111,11 @@ WeeklyTimes = Annotated[
     tuple[int, int, int],
     PlainValidator(_told(values.parse_weekly)),
     WithJsonSchema({"type": "string", "pattern": values.WEEKLY_PATTERN}),
+]
+TimeOfDay = Annotated[
+    int,
+    PlainValidator(_told(values.parse_time)),
+    WithJsonSchema({"type": "string", "pattern": values.TIME_PATTERN}),
 ]
 Requests = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

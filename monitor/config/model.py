@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from monitor.config.notify import Outlet
 from monitor.core.plan import MONTH_DAYS, Cap, Plan, plan
 from monitor.core.retention import Retention
 from monitor.core.spec import Policy, PoolSpec, ProviderSpec, SpendCap, TargetSpec
@@ -28,8 +29,10 @@ class Config:
         tokens_path: The file of hashed tokens.
         store_path: The SQLite file.
         retention: How long its rows are kept.
+        reports_per_minute: How many one client may send.
         log_format: ``auto``, ``json`` or ``console``.
         reference_hosts: URLs of hosts that tell whether our own network is up.
+        routes: Whom to tell of what.
         secrets: Every value that must not be shown, for redaction.
         key_references: Provider id to where its key is kept.
         balance_references: Provider id to where its token for the balance is kept.
@@ -51,10 +54,12 @@ class Config:
     tokens_path: Path
     store_path: Path
     retention: Retention
+    reports_per_minute: int
     log_format: str
     log_level: str
     vantage: str
     reference_hosts: tuple[str, ...]
+    routes: tuple[Outlet, ...]
     source: str
     secrets: tuple[str, ...] = field(repr=False)
     key_references: Mapping[str, Reference]

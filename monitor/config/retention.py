@@ -47,4 +47,17 @@ def retention(
             )
         )
     kept = Retention().probes_s if store.keep_probes is None else store.keep_probes
-    return Retention(probes_s=max(kept, probes_min_s), free_calls_s=store.keep_free_calls)
+    if store.keep_reports < 2 * DAY_S:
+        problems.append(
+            Problem(
+                "store.keep_reports",
+                "must be at least 2d: a repeated report must be known again for a day, and a day is "
+                "for clocks",
+                'raise it, or leave it out for "7d"',
+            )
+        )
+    return Retention(
+        probes_s=max(kept, probes_min_s),
+        free_calls_s=store.keep_free_calls,
+        reports_s=store.keep_reports,
+    )

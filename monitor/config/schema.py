@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
 from monitor.config.fields import (
@@ -19,11 +19,13 @@ from monitor.config.fields import (
     Requests,
     Size,
     Slug,
+    Table,
     Usd,
     WeeklyTimes,
     Word,
     Zone,
 )
+from monitor.config.notify import RouteTable
 from monitor.core.retention import Retention
 from monitor.core.spec import Policy
 from monitor.limits import (
@@ -31,15 +33,10 @@ from monitor.limits import (
     POOLS_MAX,
     PROFILES_MAX,
     REFERENCE_HOSTS_MAX,
+    ROUTES_MAX,
     TARGETS_MAX,
     WINDOWS_MAX,
 )
-
-
-class Table(BaseModel):
-    """One table of the file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ObjectiveTable(Table):
@@ -156,7 +153,7 @@ class TargetTable(Table):
         default=None,
         description="What it shares with other targets: outages that begin together are a group.",
     )
-    pools: list[str] = []
+    pools: list[str] = Field(default=[])
     spend_cap: SpendCapTable | None = None
     claim: ObjectiveTable = ObjectiveTable()
     format: str | None = Field(default=None, description="Wire format, if not the provider's.")
@@ -296,6 +293,21 @@ class StoreTable(Table):
     keep_free_calls: Duration = Field(
         default=Retention().free_calls_s, description="How long free calls are kept."
     )
+    keep_reports: Duration = Field(
+        default=Retention().reports_s,
+        description="How long each client report is kept; what they sum up to stays.",
+    )
+
+
+class ReportsTable(Table):
+    """What clients may report."""
+
+    per_client_per_minute: int = Field(
+        default=1_200_000,
+        ge=1,
+        le=100_000_000,
+        description="Reports that one token may send a minute; what is above is refused, whole.",
+    )
 
 
 class NetworkTable(Table):
@@ -323,6 +335,7 @@ class FileTable(Table):
     server: ServerTable = Field(default_factory=ServerTable)
     store: StoreTable = Field(default_factory=StoreTable)
     log: LogTable = Field(default_factory=LogTable)
+    reports: ReportsTable = Field(default_factory=ReportsTable)
     network: NetworkTable = Field(default_factory=NetworkTable)
     windows: dict[Slug, Duration] | None = Field(
         default=None,
@@ -332,6 +345,7 @@ class FileTable(Table):
     )
     judging: JudgingTable = Field(default_factory=JudgingTable)
     maintenance: list[MaintenanceTable] = Field(default=[], max_length=MAINTENANCE_MAX)
+    routes: list[RouteTable] = Field(default=[], max_length=ROUTES_MAX)
     spend_cap: SpendCapTable | None = None
     providers: list[ProviderTable] = Field(default=[], max_length=TARGETS_MAX)
     targets: list[TargetTable] = Field(default=[], max_length=TARGETS_MAX)

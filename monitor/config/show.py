@@ -10,6 +10,7 @@ from typing import Any
 
 from monitor.config.maintenance import maintenance_values
 from monitor.config.model import Config, cost_words
+from monitor.config.notify import route_values
 from monitor.config.providers import quota_values
 from monitor.config.values import duration_value
 from monitor.core.spec import Objective, SpendCap, TargetSpec
@@ -41,6 +42,7 @@ def show(config: Config) -> str:
         f"vantage = {toml(config.vantage)}",
         *_table("[server]", _server(config)),
         *_table("[store]", _store(config)),
+        *_table("[reports]", {"per_client_per_minute": config.reports_per_minute}),
         *_table("[log]", {"format": config.log_format, "level": config.log_level}),
         *_table("[windows]", {name: duration_value(s) for name, s in policy.windows.items()}),
         *_table("[judging]", judging),
@@ -60,6 +62,10 @@ def show(config: Config) -> str:
         lines += _table("[[pools]]", values | {"profiles": profiles})
     for values in maintenance_values(config.specs):
         lines += _table("[[maintenance]]", values)
+    for outlet in config.routes:
+        values = route_values(outlet)
+        comments = dict.fromkeys(outlet.references, MASK if outlet.place else "not available")
+        lines += _table("[[routes]]", values, comments)
     return "\n".join(lines)
 
 
@@ -68,6 +74,7 @@ def _store(config: Config) -> dict[str, Any]:
         "path": str(config.store_path),
         "keep_probes": duration_value(config.retention.probes_s),
         "keep_free_calls": duration_value(config.retention.free_calls_s),
+        "keep_reports": duration_value(config.retention.reports_s),
     }
 
 

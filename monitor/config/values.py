@@ -20,6 +20,8 @@ DURATION_PATTERN: Final = r"^\d{1,12}(\.\d{1,6})?(ms|s|m|h|d)$"
 SIZE_PATTERN: Final = r"^[1-9]\d{1,4}x[1-9]\d{1,4}$"
 _UNITS: Final = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
 WEEKLY_PATTERN: Final = r"^(mon|tue|wed|thu|fri|sat|sun) \d\d:\d\d-\d\d:\d\d$"
+TIME_PATTERN: Final = r"^([01]\d|2[0-3]):[0-5]\d$"
+_TIME: Final = re.compile(TIME_PATTERN)
 _WEEKLY: Final = re.compile(r"(\w{3}) (\d\d):([0-5]\d)-(\d\d):([0-5]\d)")
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY_MIN: Final = 24 * 60
@@ -86,6 +88,18 @@ def duration_value(seconds: float) -> str | float:
         if parse_duration(text) == seconds:
             return text
     return seconds
+
+
+def parse_time(value: object) -> int:
+    """Return the minutes after 00:00 of ``"22:00"``."""
+    if not isinstance(value, str) or not _TIME.fullmatch(value):
+        raise BadValueError("is not a time of day", 'write for example "22:00"')
+    return int(value[:2]) * 60 + int(value[3:])
+
+
+def time_text(minutes: int) -> str:
+    """Return what :func:`parse_time` reads as *minutes*."""
+    return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
 def parse_size(value: object) -> tuple[int, int]:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from math import sqrt
 from typing import Final, overload
 
-from monitor.core.snapshot import Ratio
-
 Z: Final = 1.959964  # Two-sided 95 % of the normal distribution.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """
+    A measured share of *n* samples with its 95 % Wilson interval; all None when *n* is 0.
+
+    Attributes:
+        weight: Sum of the weights of all samples.
+        squares: Sum of their squares.
+    """
+
+    n: int
+    value: float | None
+    lower: float | None
+    upper: float | None
+    weight: int = 0
+    squares: int = 0
 
 
 def wilson(good: int, n: int) -> Ratio:

@@ -29,6 +29,7 @@ class EventKind(StrEnum):
     OUTPUT_CHANGED = "output_changed"
     OUR_NETWORK_SUSPECTED = "our_network_suspected"
     OUR_NETWORK_RESTORED = "our_network_restored"
+    NOTIFICATION_GIVEN_UP = "notification_given_up"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,9 +15,8 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from monitor.core.availability import weighted
+from monitor.core.availability import Ratio, weighted
 from monitor.core.percentile import quantile
-from monitor.core.snapshot import Ratio
 from monitor.core.window import Sample
 from probes.model import Outcome
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from monitor.core.reasons import Survey, reasons_for, survey
 from monitor.core.snapshot import Order, Place, State, TargetView, Tier
-from monitor.core.spec import Policy, PoolSpec, Profile
+from monitor.core.spec import Basis, Policy, PoolSpec, Profile
 from monitor.core.standing import Standing, index_usd, stand
 from probes.model import ErrorClass
 
@@ -40,16 +40,19 @@ def build_order(  # noqa: PLR0917 - pool, profile, now: the names say it at ever
     assert pool.targets
     standings = {target: stand(views[target], pool, policy) for target in pool.targets}
     index = {
-        target: standing.index_usd(profile.usd_per_second, policy.billed_share)
+        target: standing.index_usd(profile, policy.billed_share)
         for target, standing in standings.items()
     }
-    held_until = _held_until(before, standings, now, policy)
-    if before is not None and held_until is not None:
+    is_configured = profile.basis is Basis.CONFIGURED
+    held_until = None if is_configured else _held_until(before, standings, now, policy)
+    if is_configured:
+        ids = sorted(pool.targets, key=lambda target: standings[target].tier)
+    elif before is not None and held_until is not None:
         ids = [place.target for place in before.places]
     else:
         ids = _arrange(standings, index, before, policy.margin)
     ranked = [standings[target] for target in ids]
-    around = survey(pool, ranked, index, margin=policy.margin, held_until=held_until)
+    around = survey(pool, profile, ranked, index, margin=policy.margin, held_until=held_until)
     places = tuple(_place(rank, around, now) for rank in range(1, len(ranked) + 1))
     is_same = before is not None and _decision(before.places) == _decision(places)
     slowest_s = max(standing.view.spec.interval_s for standing in ranked[:_TOP])
@@ -132,7 +135,7 @@ def _place(rank: int, around: Survey, now: float) -> Place:
         # Whether our account may call it at all: a target that is down may still be tried.
         usable=standing.tier not in {Tier.WAITING, Tier.UNUSABLE},
         scope=_scope(view),
-        success_probability=standing.success_probability,
+        success_probability=standing.success(around.profile),
         availability=objective.provider.value,
         availability_n=objective.provider.n,
         latency_p95_s=p95.value if p95 else None,

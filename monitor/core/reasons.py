@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from monitor.core.snapshot import Reason, State, Tier
-from monitor.core.spec import PoolSpec
+from monitor.core.spec import Basis, PoolSpec, Profile
 from monitor.core.standing import Standing
 from monitor.core.words import exact, exact_percent, percent, seconds, usd, utc
 
@@ -52,9 +52,11 @@ class Survey:
         up: How many are in the first tier.
         cheapest, fastest: The one target of the first tier that is, None where several are.
         best_index: Least index of each tier.
+        configured: Place of each target in the configuration, from 1.
     """
 
     pool: PoolSpec
+    profile: Profile
     ranked: Sequence[Standing]
     index: Mapping[str, float]
     margin: float
@@ -63,10 +65,12 @@ class Survey:
     cheapest: str | None
     fastest: str | None
     best_index: Mapping[Tier, float]
+    configured: Mapping[str, int]
 
 
 def survey(
     pool: PoolSpec,
+    profile: Profile,
     ranked: Sequence[Standing],
     index: Mapping[str, float],
     *,
@@ -83,6 +87,7 @@ def survey(
         best_index[standing.tier] = min(mine, best_index.get(standing.tier, mine))
     return Survey(
         pool=pool,
+        profile=profile,
         ranked=ranked,
         index=index,
         margin=margin,
@@ -91,6 +96,7 @@ def survey(
         cheapest=_sole_least({s.view.spec.id: s.view.spec.price_usd for s in up}),
         fastest=_sole_least({s.view.spec.id: s.latency_s for s in up}) if are_measured else None,
         best_index=best_index,
+        configured={target: number for number, target in enumerate(pool.targets, 1)},
     )
 
 
@@ -118,6 +124,7 @@ def reasons_for(
         *_strengths(standing, around),
         *_latency(standing, around.pool),
         *_availability(standing),
+        *_basis(standing, around),
         *_against(standing, following, around, now),
         _newest(standing, last_sample_at, now),
     )
@@ -190,11 +197,26 @@ def _availability(standing: Standing) -> Iterator[Reason]:
         yield Reason(code="availability", text=_share(standing))
 
 
+def _basis(standing: Standing, around: Survey) -> Iterator[Reason]:
+    """Say what places it under a profile that does not go by the expected cost alone."""
+    if around.profile.basis is Basis.CONFIGURED:
+        number, of = around.configured[standing.view.spec.id], len(around.configured)
+        yield Reason(code="configured", text=f"number {number} of {of} as configured")
+    elif around.profile.basis is Basis.LOWER_BOUND:
+        p, window = standing.success(around.profile), standing.objective
+        is_bound = p == window.provider.lower
+        why = "its lower bound" if is_bound else "no higher bound is proven"
+        text = f"success counted as {percent(p)} %, {why} in {window.name}"
+        yield Reason(code="lower_bound", text=text)
+
+
 def _against(
     standing: Standing, following: Standing | None, around: Survey, now: float
 ) -> Iterator[Reason]:
     """Compare with the next of the same tier; say why a worse index keeps its place."""
     if following is None or following.tier is not standing.tier:
+        return
+    if around.profile.basis is Basis.CONFIGURED:
         return
     mine = around.index[standing.view.spec.id]
     other = around.index[following.view.spec.id]

@@ -10,6 +10,9 @@ from monitor.core.spend import Period, period_start
 DAY_S: Final = 86_400.0
 # A slice aims for half of what it may take: the next one may be on a slower stretch of the disk.
 SLICE_S_MAX: Final = 0.05
+# A day more than the longest window that is read by minutes (6 h) and by hours (7 d).
+REPORT_MINUTES_S: Final = 2 * DAY_S
+REPORT_HOURS_S: Final = 8 * DAY_S
 ROWS_MIN: Final = 1
 ROWS_FIRST: Final = 50
 ROWS_MAX: Final = 2_000
@@ -23,10 +26,12 @@ class Retention:
     Attributes:
         probes_s: Generations, gaps, orders and closed batch jobs.
         free_calls_s: Free calls.
+        reports_s: Client reports; their sums by minute and hour as long as windows read them.
     """
 
     probes_s: float = 400 * DAY_S
     free_calls_s: float = 30 * DAY_S
+    reports_s: float = 7 * DAY_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +40,9 @@ class Cutoffs:
 
     probes: float
     free_calls: float
+    reports: float
+    report_minutes: float
+    report_hours: float
     ledger: float
 
 
@@ -52,6 +60,9 @@ def cutoffs(retention: Retention, now: float) -> Cutoffs:
     return Cutoffs(
         probes=(now - retention.probes_s) // DAY_S * DAY_S,
         free_calls=(now - retention.free_calls_s) // DAY_S * DAY_S,
+        reports=(now - retention.reports_s) // DAY_S * DAY_S,
+        report_minutes=(now - REPORT_MINUTES_S) // DAY_S * DAY_S,
+        report_hours=(now - REPORT_HOURS_S) // DAY_S * DAY_S,
         ledger=month,
     )
 

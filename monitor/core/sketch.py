@@ -16,8 +16,11 @@ from itertools import accumulate
 from math import ceil
 from typing import Final
 
-from monitor.core.totals import LATENCY_BUCKETS_S
-
+# Upper bounds of the latency histogram, seconds (DESIGN.md 5).
+LATENCY_BUCKETS_S: Final = (
+    0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 16.0, 20.0,
+    25.0, 30.0, 40.0, 50.0, 60.0, 90.0, 120.0, 180.0, 300.0,
+)  # fmt: skip
 RELATIVE_ERROR: Final = 0.01
 SECONDS_MIN: Final = 0.001
 SECONDS_MAX: Final = 864_000.0  # Ten days: batch jobs are latencies too.

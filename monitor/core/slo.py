@@ -14,9 +14,9 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import lru_cache
 from typing import Final
 
-from monitor.core.availability import weighted
+from monitor.core.availability import Ratio, weighted
 from monitor.core.plan import DAY_S, P95_SHARE, clean_canaries
-from monitor.core.snapshot import Ratio, TargetView, WindowFigures
+from monitor.core.snapshot import TargetView, WindowFigures
 from monitor.core.spec import Objective, PoolSpec, TargetSpec
 from monitor.core.verdict import Burn, ClaimKind, ClaimVerdict, Decider, ErrorBudget, Verdict
 from monitor.core.words import exact, exact_percent

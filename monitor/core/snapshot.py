@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Self
 
+from monitor.core.availability import Ratio
 from monitor.core.incidents import Incident
 from monitor.core.network import OurNetwork
+from monitor.core.pause import Pause
 from monitor.core.quota import QuotaFigures
-from monitor.core.spec import PoolSpec, Profile, TargetSpec
+from monitor.core.reports import ReportFigures
+from monitor.core.spec import Policy, PoolSpec, Profile, TargetSpec
 from monitor.core.spend import Spending
 from monitor.core.tally import Tally
 from monitor.core.verdict import ClaimVerdict, ErrorBudget
@@ -56,24 +59,6 @@ class GapCount:
 
     slots: int
     share: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ratio:
-    """
-    A measured share of *n* samples with its 95 % Wilson interval; all None when *n* is 0.
-
-    Attributes:
-        weight: Sum of the weights of all samples.
-        squares: Sum of their squares.
-    """
-
-    n: int
-    value: float | None
-    lower: float | None
-    upper: float | None
-    weight: int = 0
-    squares: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,6 +347,9 @@ class Snapshot:
         quotas: Limits on requests that are known, and the probes booked against them.
         log_counts: As the log of events was last read.
         tallies: Per target, what only this process counted.
+        reports: What clients reported, as it was last read.
+        paused: Target id to the pause it is in.
+        policy: How it was judged and ordered.
     """
 
     version: int
@@ -375,3 +363,6 @@ class Snapshot:
     our_network: OurNetwork = field(default_factory=OurNetwork)
     log_counts: LogCounts = field(default_factory=LogCounts)
     tallies: Mapping[str, Tally] = field(default_factory=dict)
+    reports: ReportFigures = field(default_factory=ReportFigures)
+    paused: Mapping[str, Pause] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import StrEnum
 from math import floor
 from types import MappingProxyType
 from typing import Final
@@ -28,12 +29,21 @@ class Objective:
     latency_p95_s: float | None = None
 
 
+class Basis(StrEnum):
+    """What places the targets of one tier."""
+
+    INDEX = "index"  # Expected cost of one picture.
+    LOWER_BOUND = "lower_bound"  # The same with success at the lower bound of what is measured.
+    CONFIGURED = "configured"  # Where they stand in the configuration.
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """How a pool weighs money against waiting: *usd_per_second* values one second of waiting."""
 
     name: str
     usd_per_second: float
+    basis: Basis = Basis.INDEX
 
 
 # RANKING.md d1 and DESIGN.md 4: the value of time matters more than any estimator, so several
@@ -42,6 +52,9 @@ PROFILES: Final[tuple[Profile, ...]] = (
     Profile(name="cheap", usd_per_second=0.0005),
     Profile(name="balanced", usd_per_second=0.002),
     Profile(name="fast", usd_per_second=0.01),
+    # At the highest of these a failed try costs most: whoever asks for it wants none.
+    Profile(name="reliable", usd_per_second=0.01, basis=Basis.LOWER_BOUND),
+    Profile(name="static", usd_per_second=0.002, basis=Basis.CONFIGURED),
 )
 
 

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Final
 
 from monitor.core.snapshot import State, TargetView, Tier, WindowFigures
-from monitor.core.spec import Policy, PoolSpec
+from monitor.core.spec import Basis, Policy, PoolSpec, Profile
 
 # The shortest window with this many verdicts is evidence enough for the index.
 EVIDENCE_MIN: Final = 5
@@ -62,16 +62,22 @@ class Standing:
     slowness: Slowness | None
     misses_availability: bool
 
-    def index_usd(self, usd_per_second: float, billed_share: float) -> float:
-        """Return the expected cost of one image, in US dollars, at this value of a second."""
+    def index_usd(self, profile: Profile, billed_share: float) -> float:
+        """Return the expected cost of one image under *profile*, in US dollars."""
         return index_usd(
             price=self.view.spec.price_usd,
             latency_s=self.latency_s,
-            p=self.success_probability,
+            p=self.success(profile),
             time_to_fail_s=self.time_to_fail_s,
             billed_share=billed_share,
-            usd_per_second=usd_per_second,
+            usd_per_second=profile.usd_per_second,
         )
+
+    def success(self, profile: Profile) -> float:
+        """Return the probability of success that *profile* reckons with, above 0."""
+        if profile.basis is not Basis.LOWER_BOUND:
+            return self.success_probability
+        return max(SUCCESS_MIN, self.objective.provider.lower or 0.0)
 
 
 def index_usd(

@@ -5,17 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from math import floor
-from typing import Final
 
+from monitor.core.sketch import LATENCY_BUCKETS_S
 from monitor.core.snapshot import GapReason, ProbeCount, Totals
 from monitor.core.tally import Exemplar, Tally
 from probes.model import ProbeKind, ProbeResult
-
-# Upper bounds of the latency histogram, seconds (DESIGN.md 5).
-LATENCY_BUCKETS_S: Final = (
-    0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 16.0, 20.0,
-    25.0, 30.0, 40.0, 50.0, 60.0, 90.0, 120.0, 180.0, 300.0,
-)  # fmt: skip
 
 
 class Counters:
@@ -24,6 +18,7 @@ class Counters:
     def __init__(self, past: Totals | None = None) -> None:
         """Go on from *past*; None to start at nothing."""
         past = past or Totals()
+        self.tallies: dict[str, Tally] = {}  # Of this process alone.
         self._probes = Counter(past.probes)
         # Whole micro-units: sums of floats depend on their order, and restart must not show.
         self._spend = {t: _micros(usd) for t, usd in past.spend_usd.items()}
@@ -43,6 +38,7 @@ class Counters:
         )
         self._probes[key] += 1
         self._spend[target] = self._spend.get(target, 0) + _micros(result.cost_usd)
+        self.tallies[target] = tallied(self.tallies.get(target, Tally()), result)
         # A free call is no picture: its time is told by its own row alone.
         if result.latency_s is not None and result.kind is not ProbeKind.LIVENESS:
             counts = self._latency_counts.setdefault(target, [0] * (len(LATENCY_BUCKETS_S) + 1))

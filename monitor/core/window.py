@@ -122,6 +122,7 @@ class History:
         # Times and slots of the samples in the same order, in whole microseconds.
         self._at: list[int] = []
         self._slots: list[int] = []
+        self.windows = windows
         self._windows = [_Window(name, span_s) for name, span_s in windows.items()]
         self.longest_s = max(windows.values())
         keep_s = _KEEP_WINDOWS * self.longest_s

@@ -13,13 +13,13 @@ from html import escape
 from itertools import groupby
 from typing import Final
 
+from monitor.core.availability import Ratio
 from monitor.core.reasons import telling
 from monitor.core.snapshot import (
     LifeSign,
     Order,
     Place,
     Quantile,
-    Ratio,
     Snapshot,
     State,
     TargetView,

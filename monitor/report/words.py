@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
-from monitor.core.availability import floor_ratio
-from monitor.core.snapshot import Ratio
+from monitor.core.availability import Ratio, floor_ratio
 from monitor.core.words import span
 
 UNKNOWN: Final = "unknown"

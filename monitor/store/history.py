@@ -105,6 +105,11 @@ class History:
             rows = session.exec(query.limit(max(1, min(limit, PAGE_MAX)))).all()
             return tuple(StoredEvent(row.id, event_of(row)) for row in rows if row.id is not None)
 
+    def newest_id(self) -> int:
+        """Return the id of the newest event; 0 before the first."""
+        with self._reader.session() as session:
+            return session.exec(select(func.max(EventRow.id))).one() or 0
+
     def counts(self) -> LogCounts:
         """Return how many events there are; reads those that came since the last call only."""
         kind, target_id = col(EventRow.kind), col(EventRow.target_id)

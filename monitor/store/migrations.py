@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, insert
 from sqlmodel import SQLModel
 
 from monitor.errors import StoreError
-from monitor.store import journal, rollups, tables
+from monitor.store import journal, outbox, reports, rollups, tables
 from monitor.version import __version__
 
 
@@ -69,6 +69,20 @@ def _index_by_kind(connection: Connection) -> None:
             index.create(connection, checkfirst=True)
 
 
+def _add_reports(connection: Connection) -> None:
+    _create_tables(connection, reports.TABLE)
+    # Sums by the minute and the hour are pruned by time; all others are kept for good.
+    connection.exec_driver_sql(
+        "CREATE INDEX IF NOT EXISTS rollups_that_go ON rollups (span_s, at) "
+        f"WHERE span_s IN ({rollups.MINUTE_S}, {rollups.HOUR_S})"
+    )
+
+
+def _add_outbox(connection: Connection) -> None:
+    # Empty: routes begin with the events after their first start.
+    _create_tables(connection, *outbox.TABLES)
+
+
 def _add_columns(connection: Connection, table: str, *names: str) -> None:
     """Add columns that may be null, unless the table was made with them."""
     there = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table})")}
@@ -94,6 +108,8 @@ STEPS: Final[tuple[Callable[[Connection], None], ...]] = (
     _add_months,
     _add_rollups,
     _index_by_kind,
+    _add_reports,
+    _add_outbox,
 )
 
 

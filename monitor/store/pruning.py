@@ -14,8 +14,10 @@ from typing import Final
 from sqlalchemy import Connection
 
 from monitor.core.retention import Cutoffs
+from monitor.store.rollups import HOUR_S, MINUTE_S
 from probes.model import ProbeKind
 
+_ROLLUP_KEY: Final = "target_id, kind, source, span_s, at, is_sample, error"
 _MARK: Final = "pruned_before."
 # A job that is not closed, or money that is not settled, may still come back to its probe.
 _IS_FREE: Final = (
@@ -32,7 +34,7 @@ class Sort:
 
     Attributes:
         name: Of the sort; for probes their kind.
-        rows, key, at: Their table, its key, and the column of their time.
+        rows, key, at: Their table, the columns of its key, and the column of their time.
         where: Which rows of the table may go.
         cutoff: The time before which they do.
     """
@@ -59,6 +61,10 @@ def sorts(cutoffs: Cutoffs) -> Iterator[Sort]:
         where = f"kind = '{kind.value}' AND {_IS_FREE.format(rows='probes')}"
         cutoff = cutoffs.free_calls if kind is ProbeKind.LIVENESS else cutoffs.probes
         yield Sort(kind.value, "probes", "id", "started_at", where, cutoff)
+    yield Sort("reports", "reports", "id", "received_at", "true", cutoffs.reports)
+    # Longer windows than these sums are read for go by days, which stay.
+    for span_s, cutoff in ((MINUTE_S, cutoffs.report_minutes), (HOUR_S, cutoffs.report_hours)):
+        yield Sort(f"rollups_{span_s}", "rollups", _ROLLUP_KEY, "at", f"span_s = {span_s}", cutoff)
     yield Sort("gaps", "gaps", "id", "at", "true", cutoffs.probes)
     # The newest of each profile says where versions and hysteresis go on.
     newest = "id NOT IN (SELECT max(id) FROM order_changes GROUP BY pool, profile)"
@@ -73,7 +79,7 @@ def sorts(cutoffs: Cutoffs) -> Iterator[Sort]:
 def prune(connection: Connection, sort: Sort, count: int) -> int:
     """Remove the oldest *count* rows of *sort* that may go; return how many there were."""
     removed = connection.exec_driver_sql(
-        f"DELETE FROM {sort.rows} WHERE {sort.key} IN ({sort.oldest(sort.key)})",  # noqa: S608
+        f"DELETE FROM {sort.rows} WHERE ({sort.key}) IN ({sort.oldest(sort.key)})",  # noqa: S608
         (sort.cutoff, count),
     ).rowcount
     if removed:

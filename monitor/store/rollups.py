@@ -27,9 +27,12 @@ from monitor.core.sketch import Sketch
 from monitor.core.snapshot import GapReason, ProbeCount, Totals
 from probes.model import ErrorClass, Outcome, ProbeKind
 
+MINUTE_S: Final = 60
+HOUR_S: Final = 3_600
 DAY_S: Final = 86_400
 EVER_S: Final = 0  # The span of what is summed since the first probe.
 SOURCE: Final = "canary"  # Probes of our own, free calls among them.
+CLIENT: Final = "report"  # The kind of what clients report; the source is the client.
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,23 @@ _GAPS: Final = _RollUp(
 _ALL: Final = (_DAYS, _EVER, _GAPS)
 
 
+def _reports(span_s: int) -> _RollUp:
+    at = f"CAST(at / {span_s} AS INTEGER) * {span_s}" if span_s else "0"
+    return _RollUp(
+        table="rollups",
+        rows="reports",
+        keys=7,
+        sums=f"target_id, '{CLIENT}', 'client/' || client, {span_s}, {at}, 0, "
+        "coalesce(error, ''), count(*), 0, 0.0, coalesce(sum(CASE WHEN error IS NULL "
+        "THEN CAST(round(latency_s * 1e6) AS INTEGER) END), 0), 0, "
+        "sketch(CASE WHEN error IS NULL THEN latency_s END)",
+        adding=_ADDING,
+    )
+
+
+_REPORTS: Final = tuple(map(_reports, (MINUTE_S, HOUR_S, DAY_S, EVER_S)))
+
+
 class _SketchOf:
     """The aggregate ``sketch(seconds)``: NULL when no value was given."""
 
@@ -140,7 +160,7 @@ def teach(connection: sqlite3.Connection) -> None:
 @contextmanager
 def rolled_up(connection: Connection, tables: Collection[str]) -> Iterator[None]:
     """Add what is inserted into *tables* within to its roll-ups, when it ends well."""
-    concerned = [of for of in _ALL if of.rows in tables]
+    concerned = [of for of in (*_ALL, *_REPORTS) if of.rows in tables]
     newest = [connection.exec_driver_sql(of.newest).scalar_one() for of in concerned]
     yield
     for of, before in zip(concerned, newest, strict=True):

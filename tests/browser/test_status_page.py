@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from monitor.api.encode import Encoder
+from monitor.api.holds import Holds
 from monitor.api.page_routes import build
 from monitor.api.server import bind, build_server
 from monitor.clock import SystemClock
@@ -44,6 +45,7 @@ class Shown:
 def serving(shown: Shown) -> Iterator[tuple[str, threading.Event]]:
     """The page's address, and what stops its server when it is set."""
     app = FastAPI()
+    app.state.holds = Holds()
     app.include_router(build(shown))  # type: ignore[arg-type]
     server, stop = build_server(app), threading.Event()
     listener = bind("127.0.0.1", 0)

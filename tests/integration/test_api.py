@@ -91,6 +91,9 @@ async def test_what_is_not_there_is_a_problem_that_says_what_is(api, path, word)
         ("/v1/targets/flash/results?cursor=x", "query/cursor"),
         ("/v1/pools/image/priority?view=poem", "query/view"),
         ("/v1/targets/a%20b", "path/target"),
+        ("/v1/targets?target=flash", "query/target"),
+        ("/v1/incidents?since=2026", "query/since"),
+        ("/v1/incidents?since=yesterday", "query/since"),
     ],
 )
 async def test_a_bad_request_points_at_the_field_and_never_echoes_it(api, path, pointer):

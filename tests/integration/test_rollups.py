@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from monitor.core.sketch import LATENCY_BUCKETS_S
 from monitor.core.snapshot import GapReason
-from monitor.core.totals import LATENCY_BUCKETS_S
 from monitor.store.migrations import STEPS
 from monitor.store.reader import Reader
 from monitor.store.writer import Writer

@@ -11,7 +11,6 @@ from random import Random
 
 import pytest
 
-from monitor.app import load_probeables
 from monitor.books import StoreLedger
 from monitor.clock import ManualClock
 from monitor.config import parse
@@ -24,6 +23,7 @@ from monitor.engine import Engine
 from monitor.fitness import Fitness
 from monitor.lag import LagMeter
 from monitor.network import NetworkWatch
+from monitor.probeables import load_probeables
 from monitor.runner import Ledger, Runner
 from monitor.secrets import Redactor
 from monitor.store.reader import Reader

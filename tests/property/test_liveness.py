@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.liveness import FreeCalls, heard, show
+from monitor.core.sketch import LATENCY_BUCKETS_S
 from monitor.core.snapshot import LifeSign, Liveness, TargetView
 from monitor.core.spec import Policy, ProviderSpec
-from monitor.core.totals import LATENCY_BUCKETS_S
 from monitor.engine import Engine, Past
 from monitor.store.reader import Reader
 from monitor.store.writer import Writer

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from monitor.core.ranking import build_order, index_usd
 from monitor.core.snapshot import Tier
-from monitor.core.spec import Objective, Policy
-from tests.support.builders import BALANCED, NOW, a_pool
+from monitor.core.spec import PROFILES, Basis, Objective, Policy
+from monitor.core.standing import SUCCESS_MIN
+from tests.support.builders import NOW, a_pool
 from tests.support.strategies import views
 
 NAMES = ("a", "b", "c", "d")
@@ -26,20 +27,24 @@ def fleets(draw):
     return {name: draw(views(name)) for name in NAMES[: draw(st.integers(1, 4))]}
 
 
+anything = st.sampled_from(PROFILES)
+costing = st.sampled_from([p for p in PROFILES if p.basis is not Basis.CONFIGURED])
+
+
 @st.composite
-def orders(draw, policy=POLICY):
+def orders(draw, policy=POLICY, profiles=anything):
     """An order with one or none before it: (views, order before, order, pool, now)."""
-    first, second = draw(fleets()), draw(fleets())
+    first, second, profile = draw(fleets()), draw(fleets()), draw(profiles)
     slo = Objective(
         availability=draw(st.none() | st.floats(0.5, 0.999)),
         latency_p95_s=draw(st.none() | st.floats(1.0, 30.0)),
     )
     before = None
     if draw(st.booleans()):
-        before = build_order(a_pool(*first, slo=slo), BALANCED, first, None, NOW, policy)
-    pool = a_pool(*second, slo=slo)
+        before = build_order(a_pool(*first, slo=slo), profile, first, None, NOW, policy)
+    pool = a_pool(*draw(st.permutations(list(second))), slo=slo)
     now = NOW + draw(st.floats(0, 300))
-    return second, before, build_order(pool, BALANCED, second, before, now, policy), pool, now
+    return second, before, build_order(pool, profile, second, before, now, policy), pool, now
 
 
 @settings(max_examples=60)
@@ -54,16 +59,16 @@ def test_an_order_is_a_permutation_sorted_by_tier_and_a_fixed_point(drawn):
     assert sorted(tiers) == tiers
     assert order.all_degraded == (tiers[0] > Tier.DOUBTFUL)
     for later in (now, now + POLICY.dwell_s):
-        again = build_order(pool, BALANCED, fleet, order, later, POLICY)
+        again = build_order(pool, order.profile, fleet, order, later, POLICY)
         # Only a held order may still change, when its dwell time is over.
         assert later > now or ids == [place.target for place in again.places]
-        last = build_order(pool, BALANCED, fleet, again, later, POLICY)
+        last = build_order(pool, order.profile, fleet, again, later, POLICY)
         assert [p.target for p in again.places] == [p.target for p in last.places]
         assert again.version == last.version
 
 
 @settings(max_examples=60)
-@given(drawn=orders(replace(POLICY, dwell_s=0.0)))
+@given(drawn=orders(replace(POLICY, dwell_s=0.0), costing))
 def test_nobody_above_is_worse_by_more_than_the_margin(drawn):
     """Inside a tier no target beats one above it, however long the chain of near-equals."""
     places = drawn[2].places
@@ -71,6 +76,15 @@ def test_nobody_above_is_worse_by_more_than_the_margin(drawn):
         for below in places[i + 1 :]:
             is_clear_gain = below.index_usd < (1 - POLICY.margin) * above.index_usd
             assert above.tier < below.tier or not is_clear_gain
+
+
+@given(drawn=orders(profiles=st.just(PROFILES[-1])))
+def test_the_static_order_is_the_configured_one_but_for_tiers(drawn):
+    """Neither index nor margin nor the order before moves anybody inside a tier."""
+    _, _, order, pool, _ = drawn
+    tiers = {place.target: place.tier for place in order.places}
+
+    assert sorted(pool.targets, key=tiers.__getitem__) == [place.target for place in order.places]
 
 
 attempts = st.tuples(
@@ -152,6 +166,19 @@ def test_every_stated_comparison_is_true(drawn):
             assert lower <= value <= upper
             assert value <= 100 * place.availability + 1e-9
             assert f"n={place.availability_n} in" in said["availability"]
+        if "configured" in said:
+            number = pool.targets.index(place.target) + 1
+            assert f"number {number} of {len(pool.targets)} as configured" == said["configured"]
+        if "lower_bound" in said:
+            stated = float(re.search(rf"counted as {NUMBER} %", said["lower_bound"])[1])
+            lower = fleet[place.target].windows["24h"].provider.lower
+            assert max(SUCCESS_MIN, lower or 0.0) == place.success_probability
+            assert stated <= 100 * place.success_probability < stated + 0.1 + 1e-9
+            assert ("its lower bound" in said["lower_bound"]) == (
+                lower == place.success_probability
+            )
+        assert (order.profile.basis is Basis.CONFIGURED) == ("configured" in said)
+        assert (order.profile.basis is Basis.LOWER_BOUND) == ("lower_bound" in said)
         assert (place.last_sample_at is None) == ("last_sample" not in said)
     assert fleet.keys() == {place.target for place in order.places}
 
@@ -163,7 +190,8 @@ def test_a_comparison_with_the_next_says_what_the_index_says(drawn):
     for place, following in pairwise(drawn[2].places):
         said = {reason.code: reason.text for reason in place.reasons}
         codes = {"best_index", "index", "kept"} & said.keys()
-        assert (place.tier is following.tier) == bool(codes)
+        is_compared = drawn[2].profile.basis is not Basis.CONFIGURED
+        assert (is_compared and place.tier is following.tier) == bool(codes)
         for code in codes:
             assert (code == "kept") == (place.index_usd > following.index_usd)
             assert f"${place.index_usd:.4f} against ${following.index_usd:.4f}" in said[code]

@@ -12,9 +12,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.core.availability import Ratio
 from monitor.core.incidents import Failures, Incident, IncidentScope
 from monitor.core.report import Period, Report, Stored, StoredProbe, TargetReport, report_target
-from monitor.core.snapshot import Ratio
 from monitor.report import csv, html, markdown
 from monitor.report.blocks import quoted
 from monitor.report.document import compose

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from monitor.core.percentile import nearest_rank
 from monitor.core.sketch import (
     BOUNDS,
+    LATENCY_BUCKETS_S,
     RELATIVE_ERROR,
     SECONDS_MAX,
     SECONDS_MIN,
     NoSketchError,
     Sketch,
 )
-from monitor.core.totals import LATENCY_BUCKETS_S
 
 latencies = st.floats(SECONDS_MIN, SECONDS_MAX, exclude_min=True) | st.sampled_from(
     LATENCY_BUCKETS_S

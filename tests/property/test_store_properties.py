@@ -15,10 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.sketch import Sketch
+from monitor.core.sketch import LATENCY_BUCKETS_S, Sketch
 from monitor.core.snapshot import GapReason, Order, Place, Reason, Snapshot, State, Tier
 from monitor.core.spec import Policy, PoolSpec, Profile, ProviderSpec
-from monitor.core.totals import LATENCY_BUCKETS_S
 from monitor.engine import Engine, Past
 from monitor.store.reader import Reader
 from monitor.store.tables import OrderChangeRow, ProbeRow, order_of, order_values, probe_result

@@ -15,10 +15,10 @@ import pytest
 from monitor.clock import ManualClock
 from monitor.core.batch import Stage
 from monitor.core.retention import DAY_S, Retention, cutoffs
+from monitor.core.sketch import LATENCY_BUCKETS_S
 from monitor.core.snapshot import GapReason, Order
 from monitor.core.spec import PoolSpec, Profile
 from monitor.core.spend import Claim
-from monitor.core.totals import LATENCY_BUCKETS_S
 from monitor.store import batches
 from monitor.store.pruning import prunable, pruned_before, sorts
 from monitor.store.reader import Reader

@@ -8,11 +8,12 @@ import pytest
 
 from monitor.core.ranking import build_order, index_usd, stand
 from monitor.core.snapshot import Health, State, Tier
-from monitor.core.spec import Objective, Policy, Profile
+from monitor.core.spec import PROFILES, Objective, Policy, Profile
 from probes.model import ErrorClass
 from tests.support.builders import BALANCED, NOW, a_pool, a_spec, a_view
 
 POLICY = Policy()
+*_, FAST, RELIABLE, STATIC = PROFILES
 DOWN = Health(state=State.DOWN, since=NOW, error=ErrorClass.TIMEOUT, detail="2 failures")
 SUSPECT = Health(state=State.SUSPECT, since=NOW, error=ErrorClass.TIMEOUT, detail="1 failure")
 UNKNOWN = Health(state=State.UNKNOWN, since=None, detail="no probe has said anything yet")
@@ -110,6 +111,30 @@ def test_all_bad_is_still_an_order():
 
     assert (["c", "d"], True) == (ids(order), order.all_degraded)
     assert not order_of(b=a_sick("b", SUSPECT), d=a_sick("d", DOWN)).all_degraded
+
+
+def test_the_reliable_order_asks_for_proof():
+    """A better share of few samples proves less than a good one of many."""
+    proven = a_view(a_spec("proven", price_usd=0.05), good=140, bad=4)
+    lucky = a_view(a_spec("lucky", price_usd=0.05), good=12)
+    pool = a_pool("lucky", "proven", slo=Objective())
+    views = {"proven": proven, "lucky": lucky}
+    by_mean, by_bound = (order_of(pool=pool, profile=p, **views) for p in (FAST, RELIABLE))
+
+    assert ["lucky", "proven"] == ids(by_mean)
+    assert ["proven", "lucky"] == ids(by_bound)
+    assert proven.windows["24h"].provider.lower == by_bound.places[0].success_probability
+
+
+def test_the_static_order_is_moved_by_tiers_alone():
+    """A dearer target keeps its configured place; one in doubt goes behind and comes back."""
+    pool, dear, cheap = a_pool("dear", "cheap"), a_view(a_spec("dear", price_usd=0.2)), 0.01
+    first = order_of(pool=pool, profile=STATIC, dear=dear, cheap=cheap)
+    doubted = order_of(first, pool=pool, profile=STATIC, dear=a_sick("dear", SUSPECT), cheap=cheap)
+    again = order_of(doubted, pool=pool, profile=STATIC, dear=dear, cheap=cheap)
+
+    assert ["dear", "cheap"] == ids(first) == ids(again)
+    assert ["cheap", "dear"] == ids(doubted)
 
 
 def test_ties_go_by_price_and_then_by_id():

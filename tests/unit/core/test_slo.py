@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.core.availability import wilson
+from monitor.core.availability import Ratio, wilson
 from monitor.core.slo import (
     BUDGET_S,
     clean_canaries_more,
@@ -13,7 +13,6 @@ from monitor.core.slo import (
     latency_threshold,
     verdicts,
 )
-from monitor.core.snapshot import Ratio
 from monitor.core.spec import Objective
 from monitor.core.verdict import ClaimKind, Decider, Verdict
 from monitor.core.window import History, figures_between

@@ -257,9 +257,12 @@ def test_everything_that_is_written_arrives():
     )  # fmt: skip
     assert Objective(availability=1.0, latency_p95_s=12.0) == config.specs["a"].claim
     assert (("a",), "mine", Objective(availability=0.99)) == (pool.targets, pool.profile, pool.slo)
-    cheap, balanced, _ = PROFILES
-    own = (Profile(name="fast", usd_per_second=0.5), Profile(name="mine", usd_per_second=1.0))
-    assert (cheap, balanced, *own) == pool.profiles
+    cheap, balanced, _, *others = PROFILES
+    fast, mine = (
+        Profile(name="fast", usd_per_second=0.5),
+        Profile(name="mine", usd_per_second=1.0),
+    )
+    assert (cheap, balanced, fast, *others, mine) == pool.profiles
 
 
 def test_a_preset_fills_in_what_is_left_out():
@@ -758,7 +761,8 @@ def test_the_schema_describes_the_file():
     assert ["id", "provider", "model", "interval"] == tables["TargetTable"]["required"]
     assert "anyOf" in tables["TargetTable"]["properties"]["interval"]
     sections = {"vantage", "server", "store", "log", "windows", "judging", "providers", "targets"}
-    assert sections | {"network", "pools", "spend_cap", "maintenance"} == set(schema["properties"])
+    more = {"network", "reports", "pools", "spend_cap", "maintenance", "routes"}
+    assert sections | more == set(schema["properties"])
     assert {"targets", "providers", "from", "until", "weekly", "zone"} == set(
         tables["MaintenanceTable"]["properties"]
     )

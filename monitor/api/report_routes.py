@@ -1,0 +1,201 @@
+"""``POST /v1/reports``: clients say what became of their own requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from monitor.api.access import needs
+from monitor.api.problems import FieldError, ProblemOut, problem
+from monitor.api.routes import Sources
+from monitor.core.reports import Report
+from monitor.desk import BusyError, Receipt, Rejected
+from monitor.errors import StoreError
+from monitor.tokens import Scope
+from probes.model import ErrorClass
+
+ROWS_MAX: Final = 1_000
+BYTES_MAX: Final = 1024 * 1024
+
+
+class ReportIn(BaseModel):
+    """One attempt of a client at one target."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="Made by the client, unique among its reports: a repeat changes nothing.",
+    )
+    target: str = Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    at: AwareDatetime = Field(description="Start of the attempt by the client's clock.")
+    error: ErrorClass | None = Field(
+        default=None, description="One of the error classes; null for a delivered picture."
+    )
+    latency_s: float | None = Field(
+        default=None, ge=0, le=864_000, allow_inf_nan=False,
+        description="From the start to the picture or the failure.",
+    )  # fmt: skip
+    attempt: int = Field(
+        default=1, ge=1, le=1000, description="Place in the client's fall-through."
+    )
+
+
+class ReportsIn(BaseModel):
+    """A body of reports."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sent_at: AwareDatetime = Field(description="The client's clock when it sends this.")
+    reports: list[ReportIn] = Field(min_length=1, max_length=ROWS_MAX)
+
+
+class RejectedOut(BaseModel):
+    """A row that was not taken."""
+
+    index: int
+    id: str | None
+    pointer: str = Field(description="JSON pointer to what is wrong.")
+    detail: str
+
+
+class ReceiptOut(BaseModel):
+    """What became of the rows; what is accepted is on disk."""
+
+    accepted: int
+    duplicate: int
+    rejected: list[RejectedOut]
+    skew_s: float = Field(description="How far the client's clock is behind; 0 up to 2 s.")
+
+
+_BODY: Final = TypeAdapter(ReportsIn)
+_ROW: Final = TypeAdapter(ReportIn)
+_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    202: {"model": ReceiptOut, "description": "Stored, but for the rows that are rejected."},
+    401: {"model": ProblemOut, "description": "No valid token."},
+    403: {"model": ProblemOut, "description": "The token lacks the scope report."},
+    413: {"model": ProblemOut, "description": "The body is too large; nothing was taken."},
+    422: {"model": ProblemOut, "description": "No body of reports; nothing was taken."},
+    429: {"model": ProblemOut, "description": "Nothing was taken; try again after Retry-After."},
+    503: {"model": ProblemOut, "description": "The store takes nothing; try again later."},
+}
+
+
+def build(sources: Sources) -> APIRouter:
+    """Return the router over *sources*."""
+    router = APIRouter()
+    caller = Depends(needs(sources.access, Scope.REPORT))
+
+    @router.post(
+        "/v1/reports",
+        status_code=202,
+        response_model=ReceiptOut,
+        responses=_RESPONSES,
+        tags=["reports"],
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": ReportsIn.model_json_schema()}},
+            }
+        },
+    )
+    async def post_reports(request: Request, client: str = caller) -> Response:
+        """Outcomes of a client's own requests, at most 1000; 202 once they are on disk."""
+        body = await _body(request)
+        read = _read(body)
+        if isinstance(read, Response):
+            return read
+        sent_at, rows, rejected = read
+        try:
+            receipt = await sources.desk.take(client, sent_at, rows, len(rejected))
+        except BusyError as error:
+            after = str(max(1, round(error.retry_after_s)))
+            raise HTTPException(
+                429, f"Nothing was taken: {error}.", {"Retry-After": after}
+            ) from error
+        except StoreError as error:
+            detail = f"Nothing was taken: {error}."
+            raise HTTPException(503, detail, {"Retry-After": "5"}) from error
+        return JSONResponse(_receipt(receipt, rejected), status_code=202)
+
+    return router
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body, read up to the bound."""
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > BYTES_MAX:
+            raise HTTPException(413, f"The body is over {BYTES_MAX} bytes; send fewer reports.")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+Rows = list[tuple[int, Report]]
+
+
+def _read(body: bytes) -> Response | tuple[float, Rows, list[Rejected]]:
+    """Return (time of sending, rows, rows that are none), or the problem with the whole."""
+    try:
+        read = _BODY.validate_json(body)
+    except ValidationError as error:
+        return _read_singly(body, error)
+    return read.sent_at.timestamp(), list(enumerate(map(_report, read.reports))), []
+
+
+def _read_singly(
+    body: bytes, found: ValidationError
+) -> Response | tuple[float, Rows, list[Rejected]]:
+    """Return the same of a body with something wrong in it: row by row, if it is one of rows."""
+    if any(e["loc"][:1] != ("reports",) or len(e["loc"]) < 2 for e in found.errors()):
+        errors = [
+            FieldError(pointer="/" + "/".join(map(str, e["loc"])), detail=e["msg"])
+            for e in found.errors()[:100]
+        ]
+        return problem(422, "This is no body of reports.", errors)
+    told = from_json(body)
+    rows: Rows = []
+    rejected: list[Rejected] = []
+    for index, row in enumerate(told["reports"]):
+        try:
+            rows.append((index, _report(_ROW.validate_python(row))))
+        except ValidationError as error:
+            first = error.errors()[0]
+            path = "/".join(map(str, first["loc"]))
+            own = row.get("id") if isinstance(row, dict) else None
+            rejected.append(
+                Rejected(index, own if isinstance(own, str) else None, path, first["msg"])
+            )
+    sent_at = TypeAdapter(AwareDatetime).validate_python(told["sent_at"])
+    return sent_at.timestamp(), rows, rejected
+
+
+def _report(row: ReportIn) -> Report:
+    return Report(row.id, row.target, row.at.timestamp(), row.error, row.latency_s, row.attempt)
+
+
+def _receipt(receipt: Receipt, rejected: list[Rejected]) -> dict[str, Any]:
+    every = sorted((*rejected, *receipt.rejected), key=lambda row: row.index)
+    return {
+        "accepted": receipt.accepted,
+        "duplicate": receipt.duplicates,
+        "rejected": list(_rejected(every)),
+        "skew_s": round(receipt.skew_s, 3),
+    }
+
+
+def _rejected(rows: list[Rejected]) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        place = f"/reports/{row.index}"
+        yield {
+            "index": row.index,
+            "id": row.id,
+            "pointer": f"{place}/{row.field}" if row.field else place,
+            "detail": row.detail,
+        }

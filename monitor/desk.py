@@ -1,0 +1,234 @@
+"""
+Takes in what clients report: stores it, and hands what it means to the engine.
+
+Several bodies are committed together: the writer does all that waits for it in one transaction. What
+was accepted is on disk before anybody hears of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+import structlog
+
+from monitor.clock import Clock
+from monitor.core.reports import RECENT_S, Report, ReportFigures, Witnesses, skew_of
+from monitor.core.reports import why_not as _why_not
+from monitor.engine import Engine
+from monitor.errors import MonitorError, StoreError
+from monitor.limits import REPORT_FIGURES_S, REPORTS_WAITING_MAX
+from monitor.store import reports as rows
+from monitor.store.reader import Reader
+from monitor.store.writer import Writer
+
+log = structlog.get_logger("imgmon.reports")
+
+_MINUTE_S: Final = 60.0
+
+
+class BusyError(MonitorError):
+    """Nothing was taken; *retry_after_s* says when to come again."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        """Say why not, and in how many seconds to try again."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that was not taken: its place, which field is wrong, and why."""
+
+    index: int
+    id: str | None
+    field: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a body; *skew_s* by how much the client's clock is behind ours."""
+
+    accepted: int
+    duplicates: int
+    rejected: tuple[Rejected, ...]
+    skew_s: float
+
+
+@dataclass(slots=True)
+class DeskCounts:
+    """Rows since the start of the process that are in no table."""
+
+    duplicates: int = 0
+    rejected: int = 0
+    refused: int = 0
+
+
+@dataclass(slots=True)
+class _Allowance:
+    """What one client may still send: a bucket that fills within a minute."""
+
+    left: float
+    at: float = field(default=0.0)
+
+
+class ReportDesk:
+    """Where reports come in. Its methods run on the loop."""
+
+    def __init__(
+        self,
+        targets: Collection[str],
+        engine: Engine,
+        writer: Writer,
+        reader: Reader,
+        *,
+        clock: Clock,
+        per_client_per_minute: int,
+        on_step: Callable[[str], None],
+    ) -> None:
+        """
+        Wire the parts.
+
+        Args:
+            targets: Ids of those that are configured.
+            engine: Told what reports mean.
+            writer: Stores them.
+            reader: Of the same file.
+            clock: Time of receipt, and of limits.
+            per_client_per_minute: Rows that one client may send.
+            on_step: Called with the id of a target whose state a report may have moved.
+        """
+        self._targets = targets
+        self._engine = engine
+        self._writer = writer
+        self._reader = reader
+        self._clock = clock
+        self._per_minute = per_client_per_minute
+        self._on_step = on_step
+        self._witnesses = Witnesses()
+        self._allowances: dict[str, _Allowance] = {}
+        self._waiting = 0
+        self._is_changed = True
+        self.counts = DeskCounts()
+
+    async def take(
+        self, client: str, sent_at: float, reports: Sequence[tuple[int, Report]], bad: int = 0
+    ) -> Receipt:
+        """
+        Store *reports* (place in the body, and row), and return once they are on disk.
+
+        Args:
+            client: Name of the token they came with.
+            sent_at: Wall time of sending by the client's clock; each ``at`` is moved by its skew.
+            reports: At most 1000.
+            bad: Rows of the body that are not among them, for the limit.
+
+        Raises:
+            BusyError: Too much waits, or the client has sent too much; nothing was taken.
+            StoreError: The store cannot be written; nothing was taken.
+        """
+        now, count = self._clock.wall(), len(reports) + bad
+        self._admit(client, count)
+        skew_s = skew_of(sent_at, now)
+        good: list[Report] = []
+        rejected: list[Rejected] = []
+        for index, told in reports:
+            report = told._replace(at=told.at + skew_s)
+            why = _why_not(report, self._targets, now)
+            if why is None:
+                good.append(report)
+            else:
+                rejected.append(Rejected(index, report.id, *why))
+        self._waiting += len(good)
+        try:
+            stored = await self._store(client, good, now, skew_s)
+        finally:
+            self._waiting -= len(good)
+        self._tell(client, stored.new)
+        self.counts.duplicates += stored.duplicates
+        self.counts.rejected += len(rejected) + bad
+        return Receipt(len(stored.new), stored.duplicates, tuple(rejected), skew_s)
+
+    def _admit(self, client: str, count: int) -> None:
+        """Take *count* from what the client may send; BusyError where that is not enough."""
+        if self._waiting + count > REPORTS_WAITING_MAX:
+            self.counts.refused += count
+            raise BusyError(f"{self._waiting} reports wait for the store", 1.0)
+        now = self._clock.monotonic()
+        allowance = self._allowances.setdefault(client, _Allowance(self._per_minute, now))
+        rate = self._per_minute / _MINUTE_S
+        allowance.left = min(self._per_minute, allowance.left + (now - allowance.at) * rate)
+        allowance.at = now
+        if count > allowance.left:
+            self.counts.refused += count
+            raise BusyError(
+                f"{client!r} may send {self._per_minute} reports a minute",
+                min(_MINUTE_S, max(1.0, (count - allowance.left) / rate)),
+            )
+        allowance.left -= count
+
+    async def _store(
+        self, client: str, reports: Sequence[Report], now: float, skew_s: float
+    ) -> rows.Stored:
+        if not reports:
+            return rows.Stored((), 0)
+        work = partial(rows.store, client=client, reports=reports, received_at=now, skew_s=skew_s)
+        # Once it is on its way a client that hangs up changes nothing: it is stored, and told.
+        return await asyncio.shield(asyncio.wrap_future(self._writer.ask(work)))
+
+    def _tell(self, client: str, reports: Sequence[Report]) -> None:
+        if not reports:
+            return
+        self._is_changed = True
+        for target, step in self._witnesses.hear(client, reports).items():
+            self._engine.report(target, step.at, step.error)
+            self._on_step(target)
+
+    def restore(self) -> None:
+        """
+        Hear again what came in the last minutes, so that a restart forgets no failure.
+
+        Runs in the thread that replays the store.
+        """
+        with self._reader.snapshot() as connection:
+            found = list(rows.recent(connection, self._clock.wall() - RECENT_S))
+        for client, report in found:
+            if report.target in self._targets:
+                for target, step in self._witnesses.hear(client, [report]).items():
+                    self._engine.report(target, step.at, step.error)
+
+    async def run(self) -> None:
+        """Keep the figures of reports up to date."""
+        while True:
+            with suppress(StoreError):  # The books say what is wrong with the file.
+                await self.renew()
+            await asyncio.sleep(REPORT_FIGURES_S)
+
+    async def renew(self) -> None:
+        """
+        Read the figures anew, unless there never was a report.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        if not self._is_changed and not self._engine.reports.totals:
+            return
+        self._is_changed = False
+        self._engine.reports = await asyncio.to_thread(self._figures)
+
+    def _figures(self) -> ReportFigures:
+        alone = {
+            target: clients
+            for target in self._targets
+            if (clients := self._witnesses.failing_alone(target))
+        }
+        with self._reader.snapshot() as connection:
+            return rows.figures(connection, self._windows_of, self._clock.wall(), alone)
+
+    def _windows_of(self, target: str) -> Mapping[str, float]:
+        return self._engine.windows_of(target)

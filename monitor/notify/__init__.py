@@ -1,0 +1,1 @@
+"""Sends what routes are told: outbox, channels, and the loop between them."""

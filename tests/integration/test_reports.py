@@ -1,0 +1,337 @@
+"""Client reports over the API of a running daemon: stored, believed, bounded."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from random import Random
+
+import pytest
+from sqlalchemy import Connection
+
+from monitor import tokens
+from monitor.clock import SystemClock
+from monitor.core.reports import Report, Sums, client_figures
+from monitor.core.snapshot import State
+from monitor.store import reports as rows
+from monitor.store.reader import Reader
+from monitor.store.writer import Writer
+from monitor.tokens import Scope
+from probes.model import ErrorClass
+from probes.simulator.plans import calm_plan
+from probes.simulator.server import SimulatorServer
+from tests.support.builders import NOW
+from tests.support.daemon import client, configuration, finished, running, until
+
+pytestmark = pytest.mark.anyio
+
+
+def rfc3339(at):
+    """A wall time as clients send it."""
+    return datetime.fromtimestamp(at, UTC).isoformat()
+
+
+@pytest.fixture
+async def world(tmp_path):
+    """A daemon whose two targets were probed once, and a client for each of two tokens."""
+    with SimulatorServer(calm_plan(), SystemClock()) as simulator:
+        config = configuration(simulator, tmp_path / "a.db")
+        config = replace(config, reports_per_minute=3000)
+        headers = {
+            name: {"Authorization": f"Bearer {text}"}
+            for name in ("shop", "blog")
+            for text in [tokens.create(config.tokens_path, name, [Scope.REPORT], now=0.0)]
+        }
+        async with running(config) as daemon, client(daemon) as http:
+            await until(lambda: finished(daemon) == 2)
+
+            async def send(*reports, name="shop", sent_at=None):
+                sent_at = daemon.clock.wall() if sent_at is None else sent_at
+                body = {"sent_at": rfc3339(sent_at), "reports": list(reports)}
+                return await http.post("/v1/reports", json=body, headers=headers[name])
+
+            yield daemon, http, send
+
+
+def row(daemon, number=0, *, age=0.0, **changes):
+    """One row of a body, *age* seconds old."""
+    at = rfc3339(daemon.clock.wall() - age)
+    return {
+        "id": f"r-{number}",
+        "target": "flash",
+        "at": at,
+        "error": None,
+        "latency_s": 2.0,
+    } | changes
+
+
+async def test_a_repeated_report_changes_nothing(world):
+    """A client that got no answer sends the same again; another client's ids are its own."""
+    daemon, _, send = world
+    first = await send(row(daemon, 1), row(daemon, 2), row(daemon, 2))
+    again = await send(row(daemon, 1), row(daemon, 3))
+    other = await send(row(daemon, 1), name="blog")
+
+    assert 202 == first.status_code == again.status_code
+    assert (2, 1) == (first.json()["accepted"], first.json()["duplicate"])
+    assert (1, 1) == (again.json()["accepted"], again.json()["duplicate"])
+    assert 1 == other.json()["accepted"]
+    assert 2 == daemon.desk.counts.duplicates
+
+
+async def test_rows_with_something_wrong_are_rejected_one_by_one(world):
+    """The others are stored; each rejection says where and why, by the row's place."""
+    daemon, _, send = world
+    answer = await send(
+        row(daemon, 1),
+        row(daemon, 2, target="nobody"),
+        row(daemon, 3, error="sunspots"),
+        row(daemon, 4, age=90_000),
+        row(daemon, 5, age=-600),
+        {"id": "r-6"},
+        "no row",
+        row(daemon, 8, latency_s=-1),
+        row(daemon, 9, at="yesterday"),
+        row(daemon, 10, at="2026-11-25T12:00:00"),
+    )
+    said = answer.json()
+
+    assert (202, 1, 0) == (answer.status_code, said["accepted"], said["duplicate"])
+    assert [
+        "/reports/1/target", "/reports/2/error", "/reports/3/at", "/reports/4/at",
+        "/reports/5/target", "/reports/6", "/reports/7/latency_s", "/reports/8/at", "/reports/9/at",
+    ] == [wrong["pointer"] for wrong in said["rejected"]]  # fmt: skip
+    assert "r-2" == said["rejected"][0]["id"]
+    assert all(wrong["detail"] for wrong in said["rejected"])
+    assert 9 == daemon.desk.counts.rejected
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        (b"", "/"),
+        (b"{", "/"),
+        (b"[]", "/"),
+        (b'{"reports": []}', "/sent_at"),
+        (b'{"sent_at": "2026-11-25T12:00:00Z", "reports": []}', "/reports"),
+        (b'{"sent_at": "2026-11-25T12:00:00Z", "reports": {}}', "/reports"),
+        (b'{"sent_at": "now", "reports": [{}]}', "/sent_at"),
+        (b'{"sent_at": "2026-11-25T12:00:00Z", "reports": [{}], "more": 1}', "/more"),
+        (
+            json.dumps({"sent_at": "2026-11-25T12:00:00Z", "reports": [{}] * 1001}).encode(),
+            "/reports",
+        ),
+    ],
+)
+async def test_what_is_no_body_of_reports_is_a_problem_with_a_pointer(world, body, pointer):
+    """Nothing of it is stored."""
+    _, http, send = world
+    headers = (await send()).request.headers
+    answer = await http.post(
+        "/v1/reports", content=body, headers={"Authorization": headers["Authorization"]}
+    )
+
+    assert 422 == answer.status_code
+    assert pointer in [wrong["pointer"] for wrong in answer.json()["errors"]]
+
+
+async def test_too_large_a_body_is_refused_and_so_is_a_client_without_a_token(world):
+    """Before anything of it is read as reports."""
+    daemon, http, send = world
+    authorization = (await send(row(daemon))).request.headers["Authorization"]
+    large = await http.post(
+        "/v1/reports", content=b" " * (1024 * 1024 + 1), headers={"Authorization": authorization}
+    )
+    anonymous = await http.post("/v1/reports", json={})
+
+    assert (413, 401) == (large.status_code, anonymous.status_code)
+
+
+async def test_a_client_over_its_limit_is_sent_back_with_nothing_taken(world):
+    """It hears when to come again; another client is not held up by it."""
+    daemon, _, send = world
+    for part in range(3):
+        rows = [row(daemon, f"{part}-{n}") for n in range(1000)]
+        assert 202 == (await send(*rows)).status_code
+    over = await send(*[row(daemon, f"over-{n}") for n in range(1000)])
+
+    assert 429 == over.status_code
+    assert 1 <= int(over.headers["Retry-After"]) <= 60
+    assert 1000 == daemon.desk.counts.refused
+    assert 202 == (await send(row(daemon), name="blog")).status_code
+
+
+async def test_a_skewed_clock_is_corrected_and_noted(world):
+    """An hour slow: what it says of its requests is moved by an hour."""
+    daemon, _, send = world
+    now = daemon.clock.wall()
+    answer = await send(row(daemon, age=3600 + 5), sent_at=now - 3600)
+    with daemon.reader.snapshot() as connection:
+        ((_, stored),) = rows.recent(connection, now - 60)
+
+    assert abs(answer.json()["skew_s"] - 3600) < 5
+    assert abs(stored.at - (now - 5)) < 5
+
+
+async def test_a_failure_demotes_at_once_and_a_canary_proves_the_recovery(world):
+    """The target is suspect before the answer is read, and asked by a canary right away."""
+    daemon, http, send = world
+    before = finished(daemon)
+    assert State.HEALTHY is daemon.engine.health("flash", daemon.clock.wall()).state
+    first = (await http.get("/v1/pools/image/priority")).json()["targets"][0]["target"]
+
+    await send(row(daemon, error="overloaded", target=first))
+    assert State.SUSPECT is daemon.engine.health(first, daemon.clock.wall()).state
+    daemon.tick()
+    order = (await http.get("/v1/pools/image/priority")).json()["targets"]
+    assert first == order[-1]["target"]
+
+    await until(lambda: finished(daemon) > before, seconds=60)
+    assert State.HEALTHY is daemon.engine.health(first, daemon.clock.wall()).state
+
+
+async def test_a_client_that_fails_alone_is_named_and_demotes_nobody(world):
+    """Another one's pictures vouch for the target."""
+    daemon, http, send = world
+    await send(row(daemon, 1), name="blog")
+    await send(row(daemon, 1, error="connection"))
+    await daemon.desk.renew()
+    daemon.tick()
+    said = (await http.get("/v1/targets/flash/windows")).json()["reported"]
+    metrics = (await http.get("/metrics")).text
+
+    assert State.HEALTHY is daemon.engine.health("flash", daemon.clock.wall()).state
+    assert ["shop"] == said["failing_alone"]
+    assert (2, 2, 1, 1) == tuple(
+        said["windows"]["1h"][name] for name in ("clients", "reports", "good", "bad")
+    )
+    assert 0.5 == said["windows"]["1h"]["availability"]["provider"]["value"]
+    assert 'imgmon_reports_total{error="connection",outcome="bad",target="flash"} 1.0' in metrics
+    assert (
+        'imgmon_availability_samples{source="client",target="flash",view="provider",window="1h"} 2.0'
+    ) in metrics
+    assert 'imgmon_clients_failing_alone{target="flash"} 1.0' in metrics
+
+
+async def test_a_restart_forgets_no_failure_and_no_figure(world, tmp_path):
+    """What came in the last minutes is heard again, after the canaries."""
+    daemon, _, send = world
+    await send(row(daemon, 1, error="timeout"))
+    await daemon.stop()
+    async with running(daemon.config) as later, client(later) as http:
+        health = later.engine.health("flash", later.clock.wall())
+        await until(lambda: later.engine.reports.totals)
+        later.tick()
+        said = (await http.get("/v1/targets/flash")).json()["reported"]
+
+    assert (State.SUSPECT, ErrorClass.TIMEOUT) == (health.state, health.error)
+    assert 1 == said["windows"]["1h"]["bad"]
+
+
+def by_hand(found, target, since):
+    """The figures of one target as the raw rows give them."""
+    clients = {}
+    for name, report in found:
+        if report.target == target and report.at >= since:
+            sums = clients.setdefault(name, Sums())
+            sums.errors[report.error] = sums.errors.get(report.error, 0) + 1
+            if report.error is None:
+                sums.latency.add(report.latency_s)
+    return client_figures(list(clients.values())) if clients else None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_figures_from_sums_are_those_of_the_rows(tmp_path, seed):
+    """However the rows came: batches, duplicates, clients; also after the rows are gone."""
+    rng, writer = Random(seed), Writer(tmp_path / "a.db")
+    writer.start()
+    made = []
+    for batch in range(20):
+        reports = [
+            Report(
+                f"{batch}-{n}" if rng.random() < 0.9 else "same",
+                rng.choice(["alpha", "beta"]),
+                NOW - rng.random() * 86_400 * rng.choice([0.01, 0.2, 8]),
+                rng.choice(
+                    [None, None, ErrorClass.TIMEOUT, ErrorClass.AUTH, ErrorClass.POLICY_BLOCKED]
+                ),
+                rng.lognormvariate(1, 0.5),
+                1,
+            )
+            for n in range(rng.randint(1, 60))
+        ]
+        name = rng.choice(["shop", "blog", "app"])
+
+        def work(connection: Connection, name=name, reports=reports):
+            return rows.store(connection, name, reports, received_at=NOW, skew_s=0.0)
+
+        stored = writer.ask(work).result(10)
+        assert len(reports) == len(stored.new) + stored.duplicates
+        made += [(name, report) for report in stored.new]
+    writer.close()
+    spans = {"1h": 3600.0, "6h": 21_600.0, "24h": 86_400.0, "7d": 604_800.0, "30d": 2_592_000.0}
+    with closing(Reader(tmp_path / "a.db")) as reader, reader.snapshot() as connection:
+        kept = list(rows.recent(connection, 0.0))
+        figures = rows.figures(connection, lambda _: spans, NOW, {})
+
+    assert sorted(made, key=repr) == sorted(kept, key=repr)
+    assert len(made) == sum(figures.totals.values())
+    for target in ("alpha", "beta"):
+        for name, span_s in spans.items():
+            unit = 60 if span_s <= 21_600 else 3600 if span_s <= 604_800 else 86_400
+            expected = by_hand(made, target, (NOW - span_s) // unit * unit)
+            assert expected == figures.windows.get(target, {}).get(name)
+
+
+SENDER = """
+import sys
+from pathlib import Path
+from monitor.core.reports import Report
+from monitor.store import reports as rows
+from monitor.store.writer import Writer
+
+writer = Writer(Path(sys.argv[1]))
+writer.start()
+number = 0
+while True:
+    batch = [Report(f"{sys.argv[2]}-{number + n}", "alpha", 1e9, None, 1.0, 1) for n in range(50)]
+    number += 50
+    asked = writer.ask(lambda c: rows.store(c, "shop", batch, received_at=1e9, skew_s=0.0))
+    stored = asked.result(30)
+    print(len(stored.new), flush=True)
+"""
+
+
+def test_a_kill_loses_nothing_that_was_accepted(tmp_path):
+    """Whatever was said to be stored is there, and what was not said may be."""
+    path, said = tmp_path / "a.db", 0
+    for life in range(5):
+        with subprocess.Popen(
+            [sys.executable, "-c", SENDER, str(path), str(life)], stdout=subprocess.PIPE, text=True
+        ) as process:
+            for _ in range(20):
+                said += int(process.stdout.readline())
+            os.kill(process.pid, signal.SIGKILL)
+            said += sum(int(line) for line in process.stdout if line.endswith("\n"))
+    with closing(Reader(path)) as reader, reader.snapshot() as connection:
+        kept = len(list(rows.recent(connection, 0.0)))
+        figures = rows.figures(connection, lambda _: {"30d": 2_592_000.0}, 1e9, {})
+
+    assert said <= kept <= said + 5 * 50
+    assert kept == sum(figures.totals.values())
+
+
+async def test_a_store_that_refuses_is_told_and_nothing_is_taken(world):
+    """503 with a time to come again; the daemon goes on."""
+    daemon, _, send = world
+    daemon.writer.close()
+    answer = await send(row(daemon))
+
+    assert 503 == answer.status_code
+    assert "Retry-After" in answer.headers
