@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections import Counter
 from contextlib import ExitStack
 from random import Random
 
@@ -37,7 +38,7 @@ from monitor.limits import (
     TICKS_PER_S_MAX,
     WRITE_QUEUE_MAX,
 )
-from monitor.metrics import SelfFigures, build_registry, expose
+from monitor.metrics import SelfFigures, exposition
 from monitor.months import Months
 from monitor.network import NetworkWatch
 from monitor.notify.notifier import Notifier
@@ -132,7 +133,10 @@ class Daemon:
         )
         self.notifier = Notifier(config.routes, self.reader, self.writer, clock=clock, rng=rng)
         self._rng = rng
-        self.registry = build_registry(self.publisher, self._own_figures)
+        self.answers: Counter[tuple[str, int]] = Counter()
+        self.exposition = exposition(
+            self.publisher, self._own_figures, self.schedule.next_probes, clock
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._resources = ExitStack()
 
@@ -353,6 +357,8 @@ class Daemon:
             store_pruned_total=self.upkeep.pruned,
             store_bytes=self.reader.size_bytes(),
             store_last_commit_at=stats.last_commit_at,
+            store_oldest_row_at=self.upkeep.oldest_at,
+            answers=dict(self.answers),
             outbox=self.notifier.figures(),
             reports_duplicate=self.desk.counts.duplicates,
             reports_rejected=self.desk.counts.rejected,
@@ -375,6 +381,7 @@ class Daemon:
                 history=self.history,
                 profile=lambda target: self.engine.profile(target, self.clock.wall()),
                 problems=self.problems,
-                metrics=lambda accept: expose(self.registry, accept),
+                metrics=self.exposition.scrape,
+                answers=self.answers,
             )
         )

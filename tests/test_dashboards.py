@@ -20,6 +20,24 @@ UNITS = {"short", "s", "percentunit", "currencyUSD", "bytes"}
 UNUSED = {
     "imgmon_liveness_timestamp_seconds": "its age says no more than the state of free calls",
     "imgmon_model_shutdown_timestamp_seconds": "a date years ahead is for alerts, not for lines",
+    "imgmon_target_info": "joins labels",
+    "imgmon_probe_interval_seconds": "what alerts compare ages with",
+    "imgmon_next_probe_timestamp_seconds": "a time ahead; the status page is nearer at hand",
+    "imgmon_policy_blocks_in_a_row": "for alerts",
+    "imgmon_claim_availability_ratio": "the verdict on it is shown",
+    "imgmon_claim_latency_p95_seconds": "likewise",
+    "imgmon_priority_all_degraded": "for alerts; states are shown",
+    "imgmon_priority_version": "its changes are shown",
+    "imgmon_priority_changed_timestamp_seconds": "likewise",
+    "imgmon_priority_valid_until_timestamp_seconds": "for alerts",
+    "imgmon_store_oldest_row_timestamp_seconds": "moves by a day a day",
+    "imgmon_http_requests_total": "for whoever looks for a caller",
+    "imgmon_collector_errors_total": "for alerts",
+    "imgmon_scrape_render_seconds": "for whoever wonders about scrapes",
+    "imgmon_image_size_bytes": "for whoever looks into drift",
+    "imgmon_image_width_pixels": "likewise",
+    "imgmon_image_height_pixels": "likewise",
+    "imgmon_probe_phase_seconds": "for whoever looks into a slow target",
     "imgmon_priority_index_usd": "the place that it decides is shown",
     "imgmon_notifications_pending": "for alerts; without [[routes]] there is no series",
     "imgmon_notification_oldest_pending_seconds": "likewise",
@@ -30,17 +48,13 @@ each = pytest.mark.parametrize("name", BOARDS)
 
 
 def labels_of() -> dict[str, set[str]]:
-    """Every metric as a query names it, and its labels."""
-    families = {name: {*labels} for name, _, labels in metrics.GAUGES}
-    families |= {
-        f"{name}_total": {*labels} for name, _, labels in (*metrics.COUNTERS, metrics.REPORTS)
+    """Every series as a query names it, and its labels."""
+    parts = {"histogram": ("_sum", "_count", "_bucket"), "summary": ("", "_sum", "_count")}
+    return {
+        spec.shown + part: {*spec.labels, *(["le"] if part == "_bucket" else [])}
+        for spec in (*metrics.SPECS, *metrics.OWN)
+        for part in parts.get(spec.kind, ("",))
     }
-    name, _, labels = metrics.HISTOGRAM
-    families |= {f"{name}_{part}": {*labels} for part in ("sum", "count")}
-    families[f"{name}_bucket"] = {*labels, "le"}
-    families |= {name: set() for name in metrics.names() if name not in families}
-    families[f"{metrics.BUILD[0]}_info"] = {"version"}
-    return families
 
 
 def expressions(board: dict) -> list[str]:
