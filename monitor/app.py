@@ -192,6 +192,7 @@ class Daemon:
             asyncio.create_task(self.batches.run(), name="batches"),
             asyncio.create_task(self.months.run(), name="months"),
             asyncio.create_task(self.desk.run(), name="reports"),
+            asyncio.create_task(self.desk.commit(), name="report commits"),
             asyncio.create_task(self.upkeep.run(), name="upkeep"),
             asyncio.create_task(self.notifier.run(), name="notifications"),
         ]

@@ -8,6 +8,7 @@ was accepted is on disk before anybody hears of it.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,11 +18,12 @@ from typing import Final
 import structlog
 
 from monitor.clock import Clock
-from monitor.core.reports import RECENT_S, Report, ReportFigures, Witnesses, skew_of
+from monitor.core.hearsay import HORIZON_S, said_of
+from monitor.core.reports import Report, ReportFigures, skew_of
 from monitor.core.reports import why_not as _why_not
 from monitor.engine import Engine
 from monitor.errors import MonitorError, StoreError
-from monitor.limits import REPORT_FIGURES_S, REPORTS_WAITING_MAX
+from monitor.limits import REPORT_FIGURES_S, REPORTS_A_COMMIT_MAX, REPORTS_WAITING_MAX
 from monitor.store import reports as rows
 from monitor.store.reader import Reader
 from monitor.store.writer import Writer
@@ -77,6 +79,9 @@ class _Allowance:
     at: float = field(default=0.0)
 
 
+_Waiting = tuple[rows.Body, asyncio.Future[rows.Stored]]
+
+
 class ReportDesk:
     """Where reports come in. Its methods run on the loop."""
 
@@ -110,9 +115,10 @@ class ReportDesk:
         self._clock = clock
         self._per_minute = per_client_per_minute
         self._on_step = on_step
-        self._witnesses = Witnesses()
         self._allowances: dict[str, _Allowance] = {}
         self._waiting = 0
+        self._bodies: deque[_Waiting] = deque()
+        self._come = asyncio.Event()
         self._is_changed = True
         self.counts = DeskCounts()
 
@@ -138,18 +144,13 @@ class ReportDesk:
         good: list[Report] = []
         rejected: list[Rejected] = []
         for index, told in reports:
-            report = told._replace(at=told.at + skew_s)
+            report = told._replace(at=told.at + skew_s) if skew_s else told
             why = _why_not(report, self._targets, now)
             if why is None:
                 good.append(report)
             else:
                 rejected.append(Rejected(index, report.id, *why))
-        self._waiting += len(good)
-        try:
-            stored = await self._store(client, good, now, skew_s)
-        finally:
-            self._waiting -= len(good)
-        self._tell(client, stored.new)
+        stored = await self._store(client, good, now, skew_s)
         self.counts.duplicates += stored.duplicates
         self.counts.rejected += len(rejected) + bad
         return Receipt(len(stored.new), stored.duplicates, tuple(rejected), skew_s)
@@ -164,11 +165,12 @@ class ReportDesk:
         rate = self._per_minute / _MINUTE_S
         allowance.left = min(self._per_minute, allowance.left + (now - allowance.at) * rate)
         allowance.at = now
-        if count > allowance.left:
+        # A full bucket lets any one body pass, or a small limit would never let a large one.
+        if allowance.left < min(count, self._per_minute):
             self.counts.refused += count
             raise BusyError(
                 f"{client!r} may send {self._per_minute} reports a minute",
-                min(_MINUTE_S, max(1.0, (count - allowance.left) / rate)),
+                max(1.0, (min(count, self._per_minute) - allowance.left) / rate),
             )
         allowance.left -= count
 
@@ -177,30 +179,80 @@ class ReportDesk:
     ) -> rows.Stored:
         if not reports:
             return rows.Stored((), 0)
-        work = partial(rows.store, client=client, reports=reports, received_at=now, skew_s=skew_s)
-        # Once it is on its way a client that hangs up changes nothing: it is stored, and told.
-        return await asyncio.shield(asyncio.wrap_future(self._writer.ask(work)))
+        await asyncio.sleep(0)  # A large body is taken in steps, between which readers are served.
+        text = rows.text_of(reports)
+        body = rows.Body(client=client, reports=reports, text=text, received_at=now, skew_s=skew_s)
+        done: asyncio.Future[rows.Stored] = asyncio.get_running_loop().create_future()
+        self._bodies.append((body, done))
+        self._waiting += len(reports)
+        self._come.set()
+        return await done
+
+    async def commit(self) -> None:
+        """
+        Commit what waits, in groups, until cancelled; what waits then is not taken.
+
+        Whoever hangs up changes nothing: what is on its way is stored, and told.
+        """
+        try:
+            while True:
+                await self._come.wait()
+                self._come.clear()
+                while self._bodies:
+                    group = self._group()
+                    await self._commit(group)
+                    self._waiting -= sum(len(body.reports) for body, _ in group)
+        finally:
+            for _, done in self._bodies:
+                _fail(done, StoreError("the daemon stops"))
+            self._bodies.clear()
+            self._waiting = 0
+
+    def _group(self) -> list[_Waiting]:
+        """Take the oldest bodies that wait, as many as one commit holds, and at least one."""
+        group, count = [self._bodies.popleft()], 0
+        while self._bodies:
+            count += len(group[-1][0].reports)
+            if count + len(self._bodies[0][0].reports) > REPORTS_A_COMMIT_MAX:
+                break
+            group.append(self._bodies.popleft())
+        return group
+
+    async def _commit(self, group: Sequence[_Waiting]) -> None:
+        work = partial(rows.store, bodies=[body for body, _ in group])
+        try:
+            stored = await asyncio.wrap_future(self._writer.ask(work))
+        except StoreError as error:
+            for _, done in group:
+                _fail(done, error)
+            return
+        except asyncio.CancelledError:
+            for _, done in group:
+                _fail(done, StoreError("the daemon stops"))
+            raise
+        for (body, done), one in zip(group, stored, strict=True):
+            self._tell(body.client, one.new)
+            if not done.done():
+                done.set_result(one)
 
     def _tell(self, client: str, reports: Sequence[Report]) -> None:
         if not reports:
             return
         self._is_changed = True
-        for target, step in self._witnesses.hear(client, reports).items():
-            self._engine.report(target, step.at, step.error)
+        told = said_of(client, reports)
+        for target in self._engine.reported(told, self._clock.wall()):
             self._on_step(target)
 
     def restore(self) -> None:
         """
-        Hear again what came in the last minutes, so that a restart forgets no failure.
+        Hear again what was said in the last hour, so that a restart forgets no failure.
 
         Runs in the thread that replays the store.
         """
+        now = self._clock.wall()
         with self._reader.snapshot() as connection:
-            found = list(rows.recent(connection, self._clock.wall() - RECENT_S))
-        for client, report in found:
-            if report.target in self._targets:
-                for target, step in self._witnesses.hear(client, [report]).items():
-                    self._engine.report(target, step.at, step.error)
+            told = rows.minutes(connection, now - 2 * HORIZON_S)
+        self._engine.reported(told, now)
 
     async def run(self) -> None:
         """Keep the figures of reports up to date."""
@@ -222,13 +274,14 @@ class ReportDesk:
         self._engine.reports = await asyncio.to_thread(self._figures)
 
     def _figures(self) -> ReportFigures:
-        alone = {
-            target: clients
-            for target in self._targets
-            if (clients := self._witnesses.failing_alone(target))
-        }
+        alone = self._engine.failing_alone()
         with self._reader.snapshot() as connection:
             return rows.figures(connection, self._windows_of, self._clock.wall(), alone)
 
     def _windows_of(self, target: str) -> Mapping[str, float]:
         return self._engine.windows_of(target)
+
+
+def _fail(done: asyncio.Future[rows.Stored], error: StoreError) -> None:
+    if not done.done():
+        done.set_exception(error)
