@@ -215,7 +215,9 @@ class Market:
             overall=config.spend_cap, providers=config.providers, targets=config.specs
         )
         self._publisher = Publisher(lambda _snapshot: {})
-        self._exposition = exposition(self._publisher, self._own, dict, ManualClock())
+        self._exposition = exposition(
+            self._publisher, self._own, lambda: self._slots, ManualClock()
+        )
         self._rng = Random(11)
         self._number = count(1)
         self._asked: list[tuple[float, str, str, int]] = []
@@ -425,6 +427,8 @@ class Market:
             store_pruned_total=0,
             store_bytes=2_000_000 + 900 * self._rows,
             store_last_commit_at=self._now - rng.uniform(0, 60),
+            store_oldest_row_at=BEGIN,
+            answers={("/metrics", 200): int(self._now - BEGIN) // 15},
         )
 
 
