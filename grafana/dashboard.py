@@ -217,14 +217,20 @@ def bars(
     *,
     overrides: Sequence[Json] = (),
     interval: str = "30m",
+    calc: str = "sum",
 ) -> Json:
     """Return counts per interval as stacked bars."""
     panel = lines(
         title, about, queries, unit,
-        overrides=overrides, low=0, stacked=True, drawn="bars", fill=80, legend=("sum",),
+        overrides=overrides, low=0, stacked=True, drawn="bars", fill=80, legend=(calc,),
         interval=interval,
     )  # fmt: skip
     panel["fieldConfig"]["defaults"]["custom"]["axisSoftMax"] = 1
+    # What happened stands above the many classes that are exported at zero.
+    panel["options"]["legend"] |= {
+        "sortBy": {"sum": "Total", "mean": "Mean"}[calc],
+        "sortDesc": True,
+    }
     panel["fieldConfig"]["defaults"]["decimals"] = 0 if unit == "short" else 2
     return panel
 

@@ -123,6 +123,14 @@ def band(name: str, title: str, colour: str) -> list[Json]:
     ]  # fmt: skip
 
 
+def claimed(title: str) -> list[Json]:
+    """Return overrides that draw what was promised as a dashed line."""
+    dashed = {"fill": "dash", "dash": [6, 6]}
+    return [
+        by_name(title, color={"mode": "fixed", "fixedColor": RED}, custom__lineStyle=dashed),
+    ]
+
+
 def overview() -> Json:
     """Return what an operator looks at first."""
     interval = by_regexp(
@@ -133,12 +141,16 @@ def overview() -> Json:
         "url": "/d/imgmon-target?var-target=${__value.raw}&var-datasource=${datasource}"
         "&${__url_time_range}",
     }
+    state = (
+        f"max by (target, state) (imgmon_target_state{{{ALL}}} == 1)"
+        f" * on (target) group_left (provider) imgmon_target_info{{{ALL}}}"
+    )
     targets = table(
         "Targets",
         "Every chosen target. Availability is that of the chosen window, view and source, with the ends of"
         " its 95 % interval and the samples it rests on. A dash means that it is not known.",
         [
-            ("value", f"max by (target, state) (imgmon_target_state{{{ALL}}} == 1)"),
+            ("value", state),
             ("place", f"max by (target) (imgmon_priority_rank{{{ALL},{ORDER}}})"),
             ("availability", f"max by (target) (imgmon_availability_ratio{{{ALL},{SHARES}}})"),
             ("lower", f"max by (target) (imgmon_availability_ratio_lower{{{ALL},{SHARES}}})"),
@@ -161,7 +173,7 @@ def overview() -> Json:
             ),
         ],
         "target",
-        labels=("state",),
+        labels=("provider", "state"),
         hidden=("Value #A",),
         sort="place",
         overrides=[
@@ -182,31 +194,41 @@ def overview() -> Json:
     )  # fmt: skip
     rows = [
         Row("", 4, [
-            (4, stat(
+            (3, stat(
                 "Healthy", "Chosen targets that are healthy now.",
                 f'count(imgmon_target_state{{{ALL},state="healthy"}} == 1) or vector(0)',
                 thresholds=steps((None, RED), (1, GREEN)),
             )),
-            (4, stat(
+            (3, stat(
                 "Down", "Chosen targets that are down now: the provider's fault.",
                 f'count(imgmon_target_state{{{ALL},state="down"}} == 1) or vector(0)',
                 thresholds=NONE_IS_GOOD,
             )),
-            (4, stat(
+            (3, stat(
                 "Not for us", "Chosen targets that our account may not use now: key, bill, quota.",
                 f'count(imgmon_target_state{{{ALL},state="unusable"}} == 1) or vector(0)',
                 thresholds=steps((None, GREEN), (1, PURPLE)),
             )),
-            (4, stat(
+            (3, stat(
                 "Open incidents", "Chosen targets with an incident that lasts.",
                 f"sum(imgmon_incident_open{{{ALL}}})", thresholds=NONE_IS_GOOD,
             )),
-            (4, stat(
+            (3, stat(
                 "First of $pool", "Whom clients of this profile call first now.",
                 f"imgmon_priority_rank{{{ORDER}}} == 1", legend="{{target}}", text="name",
                 thresholds=steps((None, BLUE)), none="no order",
             )),
-            (4, stat(
+            (3, stat(
+                "Order", "All degraded: every target waits, is down or may not be used.",
+                f"imgmon_priority_all_degraded{{{ORDER}}}",
+                mappings=mapped({"0": ("usable", GREEN), "1": ("all degraded", RED)}), none="no order",
+            )),
+            (3, stat(
+                "Order valid for", "Past this the order is stale; it is served on.",
+                f"imgmon_priority_valid_until_timestamp_seconds{{{ORDER}}} - time()", "s", decimals=0,
+                thresholds=steps((None, RED), (0, TEXT)), none="no order",
+            )),
+            (3, stat(
                 "Spent today", "Money booked for probes since UTC midnight, all providers.",
                 "sum(imgmon_spend_today_usd)", "currencyUSD", decimals=2,
             )),
@@ -252,9 +274,10 @@ def overview() -> Json:
                 thresholds=CAP, none="no cap",
             )),
             (8, gauge_bars(
-                "Age of the last probe", "Time since the newest generation of each target began.",
-                f"sort_desc(time() - max by (target) (imgmon_last_probe_timestamp_seconds{{{ALL}}}))",
-                "{{target}}", "s", thresholds=steps((None, BLUE)), high=None,
+                "Slots since the last probe", "Age of the newest generation in slots of its target's schedule.",
+                f"sort_desc((time() - max by (target) (imgmon_last_probe_timestamp_seconds{{{ALL}}}))"
+                f" / max by (target) (imgmon_probe_interval_seconds{{{ALL}}}))",
+                "{{target}}", "short", thresholds=steps((None, GREEN), (2, YELLOW), (4, RED)), high=None,
             )),
         ]),
     ]  # fmt: skip
@@ -310,7 +333,7 @@ def target() -> Json:
     }  # fmt: skip
     rows = [
         Row("", 4, [
-            (4, stat(
+            (3, stat(
                 "State", "What the target is thought to be now.", state_of(ONE),
                 mappings=STATE_NUMBERS, none="unknown",
             )),
@@ -319,11 +342,11 @@ def target() -> Json:
                 f"imgmon_availability_ratio_lower{{{ONE},{SHARES}}}", "percentunit", decimals=2,
                 none="unknown",
             )),
-            (4, stat(
-                "Samples", "Scheduled probes that availability rests on.",
+            (2, stat(
+                "n", "Scheduled probes that availability rests on.",
                 f"imgmon_availability_samples{{{ONE},{SHARES}}}",
             )),
-            (4, stat(
+            (3, stat(
                 "p95", "Nearest-rank p95 of good probes in the window.",
                 f'imgmon_latency_quantile_seconds{{{quantile}"0.95"}}', "s", decimals=1, none="unknown",
             )),
@@ -332,9 +355,19 @@ def target() -> Json:
                 f"imgmon_error_budget_remaining_ratio{{{ONE}}}", "percentunit", thresholds=BUDGET,
                 decimals=0, none="no claim",
             )),
-            (4, stat(
-                "Last probe", "Time since the newest generation began.",
+            (3, stat(
+                "Last", "Time since the newest generation began.",
                 f"time() - imgmon_last_probe_timestamp_seconds{{{ONE}}}", "s", decimals=0,
+            )),
+            (2, stat(
+                "Next", "Until the next generation is due.",
+                f"imgmon_next_probe_timestamp_seconds{{{ONE}}} - time()", "s", decimals=0,
+                none="none is due",
+            )),
+            (3, stat(
+                "Provider", "Who serves it, by its name in the configuration.",
+                f"imgmon_target_info{{{ONE}}}", legend="{{provider}}", text="name",
+                thresholds=steps((None, BLUE)),
             )),
         ]),
         Row("", 4, [(24, state_lines(
@@ -357,9 +390,35 @@ def target() -> Json:
                     query(f'imgmon_latency_quantile_seconds{{{quantile}"0.95"}}', "p95"),
                     query(f'imgmon_latency_quantile_seconds_lower{{{quantile}"0.95"}}', "p95 lower"),
                     query(f'imgmon_latency_quantile_seconds_upper{{{quantile}"0.95"}}', "p95 upper"),
+                    query(f"imgmon_claim_latency_p95_seconds{{{ONE}}}", "claimed p95"),
                 ],
-                "s", low=0, overrides=[*band("p50", "p50", BLUE), *band("p95", "p95", ORANGE)],
+                "s", low=0,
+                overrides=[*band("p50", "p50", BLUE), *band("p95", "p95", ORANGE), *claimed("claimed p95")],
                 legend=("lastNotNull", "max"),
+            )),
+        ]),
+        Row("", 9, [
+            (12, bars(
+                "Where the time goes", "Mean seconds of good generations in each phase.",
+                [query(
+                    f"sum by (phase) (increase(imgmon_probe_phase_seconds_sum{{{ONE}}}[$__interval]))"
+                    " / on () group_left () (sum(increase("
+                    f"imgmon_probe_duration_seconds_count{{{ONE}}}[$__interval])) > 0)", "{{phase}}",
+                )],
+                "s", calc="mean",
+            )),
+            (6, lines(
+                "Picture, pixels", "Size of the newest generation's picture.",
+                [
+                    query(f"imgmon_image_width_pixels{{{ONE}}}", "width"),
+                    query(f"imgmon_image_height_pixels{{{ONE}}}", "height"),
+                ],
+                "short", low=0, stepped=True, legend=(),
+            )),
+            (6, lines(
+                "Picture, bytes", "Length of the newest generation's picture.",
+                [query(f"imgmon_image_size_bytes{{{ONE}}}", "length")],
+                "bytes", low=0, stepped=True, legend=(),
             )),
         ]),
         Row("Failures", 9, [
@@ -386,8 +445,10 @@ def target() -> Json:
                     query(f"imgmon_availability_ratio{{{ONE},{SHARES}}}", "availability"),
                     query(f"imgmon_availability_ratio_lower{{{ONE},{SHARES}}}", "availability lower"),
                     query(f"imgmon_availability_ratio_upper{{{ONE},{SHARES}}}", "availability upper"),
+                    query(f"imgmon_claim_availability_ratio{{{ONE}}}", "claimed"),
                 ],
-                "percentunit", high=1, overrides=band("availability", "availability", GREEN),
+                "percentunit", high=1,
+                overrides=[*band("availability", "availability", GREEN), *claimed("claimed")],
                 legend=("lastNotNull", "min"),
             )),
             (12, lines(
@@ -452,8 +513,12 @@ def target() -> Json:
             )),
         ]),
         Row("", 10, [(24, of_hours)]),
-        Row("", 4, [
-            (24, state_lines(
+        Row("", 5, [
+            (8, stat(
+                "Blocks in a row", "Newest generations in a row that a content policy blocked.",
+                f"imgmon_policy_blocks_in_a_row{{{ONE}}}", thresholds=steps((None, GREEN), (3, YELLOW)),
+            )),
+            (16, state_lines(
                 "Free calls", "Whether free calls are answered. They explain and never count.",
                 [query(f"imgmon_liveness_success{{{ONE}}}", "{{target}}")],
                 mapped({"0": ("failing", RED), "1": ("answered", GREEN)}),
@@ -757,9 +822,14 @@ def itself() -> Json:
                 [query("sum(imgmon_store_queue_rows)", "rows")], "short", low=0,
                 legend=("lastNotNull", "max"),
             )),
-            (8, lines(
+            (5, lines(
                 "Size", "Size of the database file and its log.",
-                [query("sum(imgmon_store_bytes)", "store")], "bytes", low=0,
+                [query("sum(imgmon_store_bytes)", "store")], "bytes", low=0, legend=(),
+            )),
+            (3, stat(
+                "Oldest row", "Age of the oldest generation that is kept.",
+                "time() - min(imgmon_store_oldest_row_timestamp_seconds)", "s", decimals=0,
+                none="not known yet",
             )),
             (8, bars(
                 "Rows written and pruned", "Committed by this process, and removed because of their age.",
@@ -767,6 +837,33 @@ def itself() -> Json:
                     query("sum(increase(imgmon_store_rows_total[$__interval]))", "written"),
                     query("sum(increase(imgmon_store_pruned_rows_total[$__interval]))", "pruned"),
                 ],
+            )),
+        ]),
+        Row("Process and scrapes", 8, [
+            (6, lines(
+                "Processor", "Share of one processor that the process used.",
+                [query('sum(rate(process_cpu_seconds_total{job=~"$job"}[$__rate_interval]))', "used")],
+                "percentunit", low=0, legend=(),
+            )),
+            (6, lines(
+                "Memory", "Resident memory of the process.",
+                [query('sum(process_resident_memory_bytes{job=~"$job"})', "resident")],
+                "bytes", low=0, legend=(),
+            )),
+            (6, lines(
+                "Rendering of a scrape", "Time the last scrape took to render, and parts that failed.",
+                [
+                    query("max(imgmon_scrape_render_seconds)", "rendering"),
+                    query("sum(imgmon_collector_errors_total)", "failed parts"),
+                ],
+                "s", low=0, legend=(), overrides=[by_name("failed parts", unit="short")],
+            )),
+            (6, bars(
+                "Requests answered", "By route and status.",
+                [query(
+                    "sum by (route, status) (increase(imgmon_http_requests_total[$__interval]))",
+                    "{{route}} {{status}}",
+                )],
             )),
         ]),
         Row("What it noticed", 8, [
@@ -833,10 +930,12 @@ def itself() -> Json:
     return dashboard(
         "imgmon-itself", "imgmon / Monitor itself",
         "Whether the monitor can be believed: its clock, store, network and version.",
-        [], rows, incidents='target!=""',
+        [JOB], rows, incidents='target!=""',
     )  # fmt: skip
 
 
+# Metrics of the process have the names that every program's have.
+JOB: Final = choice("job", "Job", "label_values(imgmon_build_info, job)")
 POOL: Final = choice("pool", "Pool", "label_values(imgmon_priority_rank, pool)")
 PROFILE: Final = choice(
     "profile", "Profile", 'label_values(imgmon_priority_rank{pool="$pool"}, profile)',

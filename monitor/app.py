@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections import Counter
 from contextlib import ExitStack
 from random import Random
 
@@ -37,7 +38,7 @@ from monitor.limits import (
     TICKS_PER_S_MAX,
     WRITE_QUEUE_MAX,
 )
-from monitor.metrics import SelfFigures, build_registry, expose
+from monitor.metrics import SelfFigures, exposition
 from monitor.months import Months
 from monitor.network import NetworkWatch
 from monitor.notify.notifier import Notifier
@@ -121,6 +122,7 @@ class Daemon:
             redactor=Redactor(config.secrets),
             on_result=self._learned,
         )
+        self._answers_at_once = [t for t in self.probeables if t not in self.batches]
         self.months = Months(
             config.specs, config.pools, reader=self.reader, writer=self.writer, clock=clock
         )
@@ -131,7 +133,10 @@ class Daemon:
         )
         self.notifier = Notifier(config.routes, self.reader, self.writer, clock=clock, rng=rng)
         self._rng = rng
-        self.registry = build_registry(self.publisher, self._own_figures)
+        self.answers: Counter[tuple[str, int]] = Counter()
+        self.exposition = exposition(
+            self.publisher, self._own_figures, self.schedule.next_probes, clock
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._resources = ExitStack()
 
@@ -331,8 +336,7 @@ class Daemon:
 
     def first_delays(self) -> dict[str, float]:
         """Return in how many seconds each target is probed that nothing recent is known of."""
-        probed = [target_id for target_id in self.probeables if target_id not in self.batches]
-        return first_delays(probed, self.engine, self.config, self.clock.wall())
+        return first_delays(self._answers_at_once, self.engine, self.config, self.clock.wall())
 
     async def _first_probe(self, target_id: str, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
@@ -354,6 +358,8 @@ class Daemon:
             store_pruned_total=self.upkeep.pruned,
             store_bytes=self.reader.size_bytes(),
             store_last_commit_at=stats.last_commit_at,
+            store_oldest_row_at=self.upkeep.oldest_at,
+            answers=dict(self.answers),
             outbox=self.notifier.figures(),
             reports_duplicate=self.desk.counts.duplicates,
             reports_rejected=self.desk.counts.rejected,
@@ -366,7 +372,7 @@ class Daemon:
             routes.Sources(
                 access=self.access,
                 operator=routes.Operator(
-                    self.runner, self.pauses, self.probeables.__contains__, self._learned
+                    self.runner, self.pauses, self._answers_at_once.__contains__, self._learned
                 ),
                 desk=self.desk,
                 publisher=self.publisher,
@@ -376,6 +382,7 @@ class Daemon:
                 history=self.history,
                 profile=lambda target: self.engine.profile(target, self.clock.wall()),
                 problems=self.problems,
-                metrics=lambda accept: expose(self.registry, accept),
+                metrics=self.exposition.scrape,
+                answers=self.answers,
             )
         )

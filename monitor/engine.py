@@ -346,6 +346,7 @@ class Engine:
             quotas=self._quotas(now),
             our_network=self.our_network,
             log_counts=self.log_counts,
+            tallies=dict(self._counters.tallies),
             reports=self.reports,
             paused=self.paused,
             policy=self._policy,

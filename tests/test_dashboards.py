@@ -20,6 +20,8 @@ UNITS = {"short", "s", "percentunit", "currencyUSD", "bytes"}
 UNUSED = {
     "imgmon_liveness_timestamp_seconds": "its age says no more than the state of free calls",
     "imgmon_model_shutdown_timestamp_seconds": "a date years ahead is for alerts, not for lines",
+    "imgmon_priority_changed_timestamp_seconds": "changes are drawn over time",
+    "imgmon_priority_version": "changes are drawn over time",
     "imgmon_priority_index_usd": "the place that it decides is shown",
     "imgmon_notifications_pending": "for alerts; without [[routes]] there is no series",
     "imgmon_notification_oldest_pending_seconds": "likewise",
@@ -30,17 +32,13 @@ each = pytest.mark.parametrize("name", BOARDS)
 
 
 def labels_of() -> dict[str, set[str]]:
-    """Every metric as a query names it, and its labels."""
-    families = {name: {*labels} for name, _, labels in metrics.GAUGES}
-    families |= {
-        f"{name}_total": {*labels} for name, _, labels in (*metrics.COUNTERS, metrics.REPORTS)
+    """Every series as a query names it, and its labels."""
+    parts = {"histogram": ("_sum", "_count", "_bucket"), "summary": ("", "_sum", "_count")}
+    return {
+        spec.shown + part: {*spec.labels, *(["le"] if part == "_bucket" else [])}
+        for spec in (*metrics.SPECS, *metrics.OWN)
+        for part in parts.get(spec.kind, ("",))
     }
-    name, _, labels = metrics.HISTOGRAM
-    families |= {f"{name}_{part}": {*labels} for part in ("sum", "count")}
-    families[f"{name}_bucket"] = {*labels, "le"}
-    families |= {name: set() for name in metrics.names() if name not in families}
-    families[f"{metrics.BUILD[0]}_info"] = {"version"}
-    return families
 
 
 def expressions(board: dict) -> list[str]:
@@ -146,7 +144,7 @@ def test_every_query_asks_the_chosen_datasource(name):
 def test_every_metric_is_shown_or_has_a_reason():
     """What nobody looks at is either missing from the dashboards or not worth exporting."""
     shown = {
-        metric.removesuffix("_bucket")
+        re.sub(r"_(bucket|sum|count)$", "", metric)
         for board in BOARDS.values()
         for expr in expressions(board)
         for metric, _ in SELECTOR.findall(expr)
@@ -179,4 +177,6 @@ def test_unknown_is_never_green():
     }
 
     assert {"#808080"} == {c for text, c in colours if text in ("unknown", "undetermined")}
-    assert {"healthy", "attained", "answered", "up"} == {t for t, c in colours if c == "green"}
+    assert {"healthy", "attained", "answered", "up", "usable"} == {
+        t for t, c in colours if c == "green"
+    }

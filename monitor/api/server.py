@@ -19,12 +19,14 @@ from monitor.api import (
     operate_routes,
     orders,
     page_routes,
+    probe_routes,
     problems,
     report_routes,
     routes,
     stream,
 )
 from monitor.api.access import Gate
+from monitor.api.counting import Counted
 from monitor.api.holds import Holds
 from monitor.errors import MonitorError
 from monitor.version import __version__
@@ -43,6 +45,7 @@ def build_api(sources: routes.Sources) -> FastAPI:
     description.install(app)
     problems.install(app)
     app.add_middleware(Gate, access=sources.access)
+    app.add_middleware(Counted, answers=sources.answers)  # Around the gate: refusals count too.
     holds = app.state.holds = Holds()
     app.include_router(orders.build(sources, holds))
     app.include_router(routes.build(sources))
@@ -52,6 +55,7 @@ def build_api(sources: routes.Sources) -> FastAPI:
     app.include_router(operate_routes.build(sources))
     app.include_router(stream.build(sources, holds.streams))
     app.include_router(page_routes.build(sources))
+    app.include_router(probe_routes.build(sources))
 
     @app.get("/docs", include_in_schema=False)
     async def get_docs() -> HTMLResponse:

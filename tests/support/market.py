@@ -18,6 +18,7 @@ from pathlib import Path
 from random import Random
 from zoneinfo import ZoneInfo
 
+from monitor.clock import ManualClock
 from monitor.config import parse
 from monitor.core.events import EventKind
 from monitor.core.gaps import Gap
@@ -27,7 +28,8 @@ from monitor.core.schedule import Pass, next_fire
 from monitor.core.snapshot import GapReason, LogCounts
 from monitor.core.spend import Booked, Caps, Period, micros, period_start, spending
 from monitor.engine import Engine
-from monitor.metrics import SelfFigures, build_registry, expose
+from monitor.metrics import SelfFigures, exposition
+from monitor.outbox_metrics import OutboxFigures
 from monitor.publisher import Publisher
 from probes.model import (
     ErrorClass,
@@ -213,7 +215,9 @@ class Market:
             overall=config.spend_cap, providers=config.providers, targets=config.specs
         )
         self._publisher = Publisher(lambda _snapshot: {})
-        self._registry = build_registry(self._publisher, self._own)
+        self._exposition = exposition(
+            self._publisher, self._own, lambda: self._slots, ManualClock()
+        )
         self._rng = Random(11)
         self._number = count(1)
         self._asked: list[tuple[float, str, str, int]] = []
@@ -238,7 +242,7 @@ class Market:
             self._now = at
             self._book(at)
             self._publisher.publish(self.engine.tick(at))
-            yield at, expose(self._registry, "text/plain")[1].decode()
+            yield at, self._exposition.page().decode()
             at += SCRAPE_S if at >= END - 25 * HOUR else HOUR
 
     def _play(self, until: float) -> None:
@@ -413,6 +417,7 @@ class Market:
             batch_calls_failed=0,
             batch_jobs_not_deleted=0,
             writer_queue_rows=rng.choice((0, 0, 0, 1, 3)),
+            outbox=OutboxFigures(0, 0.0, {}),
             reports_duplicate=int(self._now > END - 7 * HOUR),
             reports_rejected=0,
             reports_refused=0,
@@ -422,6 +427,8 @@ class Market:
             store_pruned_total=0,
             store_bytes=2_000_000 + 900 * self._rows,
             store_last_commit_at=self._now - rng.uniform(0, 60),
+            store_oldest_row_at=BEGIN,
+            answers={("/metrics", 200): int(self._now - BEGIN) // 15},
         )
 
 
