@@ -35,7 +35,7 @@ from monitor.core.quota import (
     quotas_of,
 )
 from monitor.core.ranking import build_order
-from monitor.core.ration import Wish, shares
+from monitor.core.ration import shares, wishes
 from monitor.core.reports import ReportFigures
 from monitor.core.schedule import Pass, extra_due, plan_slot
 from monitor.core.slo import error_budget, window_verdicts
@@ -45,7 +45,6 @@ from monitor.core.snapshot import (
     LogCounts,
     Order,
     Snapshot,
-    State,
     TargetView,
     Totals,
 )
@@ -60,8 +59,6 @@ from probes.model import ErrorClass, LimitPeriod, ProbeKind, ProbeReason, ProbeR
 _IDLE_VIEWS_PER_TICK: Final = 100
 _RECENT_LATENCIES: Final = 60
 _SAMPLES: Final = frozenset({ProbeKind.CANARY, ProbeKind.BATCH})  # What a slot can hold.
-# Clients call these places of an order first.
-_FIRST_PLACES: Final = 2
 
 
 @dataclass(slots=True)
@@ -108,6 +105,7 @@ class Engine:
         providers: Mapping[str, ProviderSpec] | None = None,
         *,
         refresh_s: float = TICK_S_MAX,
+        explains: bool = True,
     ) -> None:
         """
         Start without any evidence: every state is unknown.
@@ -118,11 +116,13 @@ class Engine:
             policy: How to judge.
             providers: By id, for their quotas; None where nothing is sent.
             refresh_s: After so long a view is made anew although no sample touched it.
+            explains: Whether the places of orders have their reasons.
         """
         self._pools = tuple(pools)
         self._providers = providers or {}
         self._policy = policy
         self._refresh_s = refresh_s
+        self._explains = explains
         self._tracked = {
             target_id: _Tracked(spec, history_of(spec, self._pools, policy))
             for target_id, spec in targets.items()
@@ -313,13 +313,17 @@ class Engine:
             for profile in pool.profiles:
                 key = (pool.id, profile.name)
                 before = self._orders.get(key)
-                order = build_order(pool, profile, views, before, now, self._policy)
+                order = build_order(
+                    pool, profile, views, before, now, self._policy, explains=self._explains
+                )
                 if before is None or order.version != before.version:
                     self._changed.append(order)
                     if before is not None:  # The first order ever is no change of one.
                         self._counters.order_change(key)
                 self._orders[key] = order
-        self._money_shares = shares(self._wishes(views), self.spending.caps, now)
+        self._money_shares = shares(
+            wishes(views.values(), self._orders.values()), self.spending.caps, now
+        )
         self._version += 1
         return Snapshot(
             version=self._version,
@@ -336,26 +340,6 @@ class Engine:
             paused=self.paused,
             policy=self._policy,
         )
-
-    def _wishes(self, views: Mapping[str, TargetView]) -> list[Wish]:
-        """Return what each target would spend; first those in doubt and those called first."""
-        first = {
-            place.target
-            for order in self._orders.values()
-            if order.profile.name == order.pool.profile
-            for place in order.places[:_FIRST_PLACES]
-        }
-        return [
-            Wish(
-                target_id=target_id,
-                provider=view.spec.provider,
-                price_usd=view.spec.price_usd,
-                interval_s=view.spec.interval_s,
-                comes_first=target_id in first or view.health.state is not State.HEALTHY,
-            )
-            for target_id, view in views.items()
-            if view.health.state is not State.UNUSABLE
-        ]
 
     def take_changed_orders(self) -> list[Order]:
         """Return the orders whose decision changed since the last call, oldest first."""
