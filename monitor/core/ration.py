@@ -19,8 +19,6 @@ FLOOR: Final = 0.25
 # Clients call these places of an order first.
 _FIRST_PLACES: Final = 2
 _DAY_S: Final = 86_400.0
-# Clients call these places of an order first.
-_FIRST_PLACES: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
