@@ -36,6 +36,7 @@ from monitor.core.snapshot import (
 )
 from monitor.outbox_metrics import OUTBOX_NAMES, OutboxFigures, outbox_families
 from monitor.publisher import Publisher
+from monitor.reload_metrics import RELOAD_NAMES, ReloadFigures, reload_families
 from monitor.report_metrics import (
     REPORT_COUNTERS,
     REPORT_GAUGES,
@@ -65,6 +66,7 @@ class SelfFigures:
     store_bytes: int
     store_last_commit_at: float | None
     outbox: OutboxFigures
+    reload: ReloadFigures
     reports_duplicate: int
     reports_rejected: int
     reports_refused: int
@@ -215,6 +217,7 @@ def names() -> tuple[str, ...]:
         *(name for name, _, _ in SELF_GAUGES),
         *(f"{name}_total" for name, _, _ in SELF_COUNTERS),
         *OUTBOX_NAMES,
+        *RELOAD_NAMES,
         *(name for name, _ in SNAPSHOT_GAUGES),
         f"{BUILD[0]}_info",
     )
@@ -239,6 +242,7 @@ class SnapshotCollector(Collector):
         for name, text, field in SELF_COUNTERS:
             yield CounterMetricFamily(name, text, value=getattr(own, field))
         yield from outbox_families(own.outbox)
+        yield from reload_families(own.reload)
         current = self._publisher.current
         if current is None:
             return

@@ -67,8 +67,11 @@ def command(host: str, port: int, simulator_port: int, seed: int, seconds: float
                 logs.configure("json", "info", Redactor(config.secrets), stream)
                 click.echo(demo_config.welcome(port, simulator_port, stream.name))
                 run_until_stopped(
-                    lambda: Daemon(config, clock=SystemClock(), rng=random.Random(seed)),
-                    lambda daemon: watch(daemon, seconds),
+                    config,
+                    lambda config, reloads: Daemon(
+                        config, clock=SystemClock(), rng=random.Random(seed), reloads=reloads
+                    ),
+                    beside=lambda daemon: watch(daemon, seconds),
                 )
         except MonitorError as error:
             raise ConfigProblem(str(error)) from error

@@ -142,3 +142,14 @@ async def test_operating_on_nothing_or_with_nonsense_is_a_problem(world):
 
     assert (404, 422, 422) == (nobody.status_code, empty.status_code, ever.status_code)
     assert "/reason" == empty.json()["errors"][0]["pointer"]
+
+
+async def test_a_daemon_without_a_file_has_nothing_to_reload(world):
+    """409 with the reason; what was asked changes nothing that is shown."""
+    _, _, http = world
+    answer = await http.post("/v1/reload")
+    shown = (await http.get("/v1/reload")).json()
+
+    assert 409 == answer.status_code
+    assert "without a file" in answer.json()["detail"]
+    assert ("none", None) == (shown["stage"], shown["detail"])
