@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from monitor import tokens
 from monitor.clock import Clock
 from monitor.config import Config
 from monitor.config.difference import Difference, are_same, difference, needs_restart
-from monitor.errors import ConfigError, MonitorError
+from monitor.errors import ConfigError, MonitorError, Problem
 from monitor.reload_metrics import ReloadFigures
 
 
@@ -108,6 +109,10 @@ class Reloads:
         config = read()
         if problems := needs_restart(self.config, config):
             raise ConfigError(problems)
+        try:  # A start would fail on it, that of the one before as well.
+            tokens.read(config.tokens_path)
+        except tokens.TokenError as error:
+            raise ConfigError([Problem("server.tokens", str(error))]) from error
         return config, difference(self.config, config)
 
     async def asked(self) -> Config:

@@ -145,6 +145,7 @@ class _Service:
             except MonitorError as fatal:
                 self.failure = fatal
                 self._server.stop()
+                return
         self._server.front.exchange(self.daemon.api())
         self._ended(self.daemon.config, problem)
 

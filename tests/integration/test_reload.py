@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -50,6 +51,7 @@ class World:
     log: Path
     http: httpx.Client
     tokens_path: Path
+    exit_code: int = 0
 
     def text(self) -> str:
         """What the file says."""
@@ -126,7 +128,7 @@ def world(tmp_path):
                 yield made
             finally:
                 process.terminate()
-        assert 0 == process.returncode, log.read_text()
+        assert made.exit_code == process.returncode, log.read_text()
 
 
 class Reading(threading.Thread):
@@ -267,26 +269,49 @@ def test_only_an_operator_reloads_and_only_one_reload_is_under_way(world):
 
 
 def test_a_configuration_that_does_not_start_leaves_the_one_before(world, tmp_path):
-    """A file can be right and what it names be broken: that is logged, shown, and undone."""
-    good = world.text()
-    (tmp_path / "broken.json").write_text("{}")
-    broken = f'tokens = "{tmp_path / "broken.json"}"'
-    world.file.write_text(good.replace("[server]\n", f"[server]\n{broken}\n") + THIRD)
+    """What was right when it was read may be broken when it is needed: logged, shown, undone."""
+    good, other = world.text(), tmp_path / "other.json"
+    world.file.write_text(good.replace("[server]\n", f'[server]\ntokens = "{other}"\n') + THIRD)
+    world.simulator.set_fault("gemini", Fault(kind=FaultKind.SLOW_DRIP, drip_s=0.02))
+    world.http.post("/v1/targets/flash/probe?wait=0")
     with reading(world) as reader:
         begun = world.http.post("/v1/reload")
+        other.write_text("{}")  # While the probe is under way.
         failed = world.ended()
     targets = [target["target"] for target in world.http.get("/v1/targets").json()["targets"]]
+    refused = world.http.post("/v1/reload").json()
     world.file.write_text(good + THIRD)
     again = world.http.post("/v1/reload")
 
     assert 202 == begun.status_code
-    assert "server.tokens" in begun.json()["difference"]["other"]
+    assert ["server.tokens"] == begun.json()["difference"]["other"]
     assert "failed" == failed["stage"]
     assert "is no file of tokens" in failed["detail"]
-    assert ([], {200, 304}) == (reader.trouble, reader.statuses)
+    assert ([], True) == (reader.trouble, reader.statuses <= {200, 304})
     assert sorted(reader.versions) == reader.versions
     assert ["flash", "flare"] == targets
     assert "reload.failed" in world.log.read_text()
+    assert ["file/server.tokens"] == [error["pointer"] for error in refused["errors"]]
     assert 202 == again.status_code
     assert "done" == world.ended()["stage"]
     world.wait(lambda: world.results("lite"))
+
+
+def test_a_daemon_that_cannot_go_on_says_why_and_ends(world, tmp_path):
+    """Somebody else takes the store in between: neither configuration starts; exit code 2."""
+    lock = (tmp_path / "a.db.lock").open()
+
+    def take() -> None:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    world.file.write_text(world.text() + THIRD)
+    world.signal()
+    with closing(lock):
+        world.exit_code = 2
+        world.process.wait(60)
+        taker.join()
+
+    assert "another imgmon" in world.log.read_text().splitlines()[-1]
+    assert "runs on" not in world.log.read_text()
