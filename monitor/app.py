@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections import Counter
 from contextlib import ExitStack
 from random import Random
 
@@ -32,7 +33,7 @@ from monitor.first_probes import first_delays
 from monitor.fitness import Fitness
 from monitor.lag import LagMeter
 from monitor.limits import DRAIN_S, LAST_FLUSH_S, TICK_S_MAX, TICKS_PER_S_MAX, WRITE_QUEUE_MAX
-from monitor.metrics import SelfFigures, build_registry, expose
+from monitor.metrics import SelfFigures, exposition
 from monitor.months import Months
 from monitor.network import NetworkWatch
 from monitor.notify.notifier import Notifier
@@ -67,18 +68,12 @@ class Daemon:
     """Everything that runs, built but not started."""
 
     def __init__(
-        self,
-        config: Config,
-        *,
-        clock: Clock,
-        rng: Random,
-        driver: Driver | None = None,
-        reloads: Reloads | None = None,
+        self, config: Config, *, clock: Clock, rng: Random, driver: Driver | None = None
     ) -> None:
         """Wire the parts of *config*; nothing is opened before :meth:`start`."""
         self.config = config
         self.clock = clock
-        self.reloads = reloads or Reloads(config, clock)
+        self.reloads = Reloads(config, clock)  # Whoever can exchange daemons sets its own.
         self.lag, self.lateness = LagMeter(clock), LagMeter(clock)
         self.publisher = Publisher(Encoder())
         self.engine = Engine(config.specs, config.pools, config.policy, config.providers)
@@ -123,6 +118,7 @@ class Daemon:
             redactor=Redactor(config.secrets),
             on_result=self._learned,
         )
+        self._answers_at_once = [t for t in self.probeables if t not in self.batches]
         self.months = Months(
             config.specs, config.pools, reader=self.reader, writer=self.writer, clock=clock
         )
@@ -133,7 +129,10 @@ class Daemon:
         )
         self.notifier = Notifier(config.routes, self.reader, self.writer, clock=clock, rng=rng)
         self._rng = rng
-        self.registry = build_registry(self.publisher, self._own_figures)
+        self.answers: Counter[tuple[str, int]] = Counter()
+        self.exposition = exposition(
+            self.publisher, self._own_figures, self.schedule.next_probes, clock
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._resources = ExitStack()
 
@@ -191,6 +190,7 @@ class Daemon:
             asyncio.create_task(self.batches.run(), name="batches"),
             asyncio.create_task(self.months.run(), name="months"),
             asyncio.create_task(self.desk.run(), name="reports"),
+            asyncio.create_task(self.desk.commit(), name="report commits"),
             asyncio.create_task(self.upkeep.run(), name="upkeep"),
             asyncio.create_task(self.notifier.run(), name="notifications"),
         ]
@@ -206,9 +206,8 @@ class Daemon:
 
     async def _fire(self, target_id: str, draw: float) -> None:
         """Fill one schedule slot: with a canary, or with a job of a batch queue."""
-        await (self.batches if target_id in self.batches else self.runner).scheduled(
-            target_id, draw
-        )
+        of = self.batches if target_id in self.batches else self.runner
+        await of.scheduled(target_id, draw)
 
     def _learned(self, target_id: str) -> None:
         """Publish what the engine learned of a target, and ask when to probe it next."""
@@ -273,8 +272,7 @@ class Daemon:
             found.append(f"the newest snapshot is {now - current.snapshot.made_at:.0f} s old")
         if self.probeables and not (self.schedule.is_running or self.schedule.is_stopped):
             found.append("the schedule is not running")
-        found += self.format_problems
-        found += [p for p in (self.upkeep.problem, self.tokens.problem) if p is not None]
+        found += [*self.format_problems, *filter(None, (self.upkeep.problem, self.tokens.problem))]
         stats = self.writer.stats
         if stats.queue > _QUEUE_ROWS_UNWELL:
             found.append(f"{stats.queue} rows wait for the store: {stats.last_error or 'slow'}")
@@ -339,8 +337,7 @@ class Daemon:
 
     def first_delays(self) -> dict[str, float]:
         """Return in how many seconds each target is probed that nothing recent is known of."""
-        probed = [target_id for target_id in self.probeables if target_id not in self.batches]
-        return first_delays(probed, self.engine, self.config, self.clock.wall())
+        return first_delays(self._answers_at_once, self.engine, self.config, self.clock.wall())
 
     async def _first_probe(self, target_id: str, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
@@ -362,6 +359,8 @@ class Daemon:
             store_pruned_total=self.upkeep.pruned,
             store_bytes=self.reader.size_bytes(),
             store_last_commit_at=stats.last_commit_at,
+            store_oldest_row_at=self.upkeep.oldest_at,
+            answers=dict(self.answers),
             outbox=self.notifier.figures(),
             reload=self.reloads.figures,
             reports_duplicate=self.desk.counts.duplicates,
@@ -377,7 +376,7 @@ class Daemon:
                 operator=routes.Operator(
                     self.runner,
                     self.pauses,
-                    self.probeables.__contains__,
+                    self._answers_at_once.__contains__,
                     self._learned,
                     self.reloads,
                 ),
@@ -389,6 +388,7 @@ class Daemon:
                 history=self.history,
                 profile=lambda target: self.engine.profile(target, self.clock.wall()),
                 problems=self.problems,
-                metrics=lambda accept: expose(self.registry, accept),
+                metrics=self.exposition.scrape,
+                answers=self.answers,
             )
         )

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
+from monitor.exposition import Families, Spec
 
-_SUCCESSFUL: Final = (
+_SUCCESSFUL: Final = Spec(
     "imgmon_config_last_reload_successful",
     "1 when the last reload was taken, or none was asked for; else 0.",
 )
-_SUCCESS_AT: Final = (
+_SUCCESS_AT: Final = Spec(
     "imgmon_config_last_reload_success_timestamp_seconds",
     "When the configuration that holds was taken: by a reload, or by the start.",
 )
-RELOAD_NAMES: Final = (_SUCCESSFUL[0], _SUCCESS_AT[0])
+RELOAD_SPECS: Final = (_SUCCESSFUL, _SUCCESS_AT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ class ReloadFigures:
     success_at: float
 
 
-def reload_families(figures: ReloadFigures) -> Iterator[Metric]:
-    """Yield the families of *figures*."""
-    yield GaugeMetricFamily(*_SUCCESSFUL, value=float(figures.is_successful))
-    yield GaugeMetricFamily(*_SUCCESS_AT, value=figures.success_at)
+def put_reload(families: Families, figures: ReloadFigures) -> None:
+    """Put *figures* into *families*."""
+    families.put(_SUCCESSFUL.name, (), figures.is_successful)
+    families.put(_SUCCESS_AT.name, (), figures.success_at)

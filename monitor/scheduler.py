@@ -188,6 +188,16 @@ class Schedule:
             replace_existing=True,
         )
 
+    def next_probes(self) -> dict[str, float]:
+        """Return when the next probe of each target is due, in wall time; in any thread."""
+        due: dict[str, float] = {}
+        for job in self._scheduler.get_jobs():
+            kind, _, target_id = job.id.partition("/")
+            at = getattr(job, "next_run_time", None)  # None while the schedule is paused.
+            if kind != "liveness" and at is not None:
+                due[target_id] = min(at.timestamp(), due.get(target_id, float("inf")))
+        return due
+
     def _spread(self, target_id: str, due: float, now: float) -> float:
         """Return when to send what is due, a seeded moment later."""
         overdue_s = min(_OVERDUE_SPREAD_S, self._intervals[target_id] / 4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from typing import Any, Final, TypeVar
@@ -23,8 +24,10 @@ from monitor.reloading import ReloadRefusedError, Reloads
 
 log = structlog.get_logger("imgmon.serve")
 
-Build = Callable[[Config, Reloads], Daemon]
+Build = Callable[[Config], Daemon]
 Read = Callable[[], Config]
+_SWITCH_S: Final = 0.0005
+
 Beside = Callable[[Daemon], Coroutine[Any, Any, None]]
 T = TypeVar("T")
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM)
@@ -47,7 +50,8 @@ async def serve(
     """
     clock = SystemClock()
     reloads = Reloads(config, clock, read)
-    daemon = build(config, reloads)
+    daemon = build(config)
+    daemon.reloads = reloads
     with bind(*daemon.config.listen) as listener:
         server = build_server(daemon.api())
         service = _Service(daemon, build, reloads, server)
@@ -125,7 +129,7 @@ class _Service:
         systemd.tell_reloading(old.clock.monotonic())
         log.info("reload.begun", **asdict(self._reloads.last.difference))
         try:
-            new = self._build(config, self._reloads)
+            new = self._made(config)
         except Exception as error:  # noqa: BLE001 - a plug-in of a wire format may raise anything
             self._ended(old.config, error)
             return
@@ -141,13 +145,18 @@ class _Service:
         except Exception as error:  # noqa: BLE001 - whatever it is, what ran before still can
             problem = error
             try:
-                await self._start(self._build(old.config, self._reloads), old)
+                await self._start(self._made(old.config), old)
             except MonitorError as fatal:
                 self.failure = fatal
                 self._server.stop()
                 return
         self._server.front.exchange(self.daemon.api())
         self._ended(self.daemon.config, problem)
+
+    def _made(self, config: Config) -> Daemon:
+        daemon = self._build(config)
+        daemon.reloads = self._reloads
+        return daemon
 
     async def _start(self, new: Daemon, old: Daemon) -> None:
         """Start *new* where *old* has stopped; what was begun is undone where that fails."""
@@ -224,5 +233,7 @@ def run_until_stopped(
     config: Config, build: Build, read: Read | None = None, beside: Beside | None = None
 ) -> None:
     """Run :func:`serve` on a uvloop event loop."""
+    # Readers of the order must not wait 5 ms, Python's own, for a thread that sums or stores.
+    sys.setswitchinterval(_SWITCH_S)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(config, build, read, beside))

@@ -19,6 +19,7 @@ from monitor.api import (
     operate_routes,
     orders,
     page_routes,
+    probe_routes,
     problems,
     reload_routes,
     report_routes,
@@ -26,6 +27,7 @@ from monitor.api import (
     stream,
 )
 from monitor.api.access import Gate
+from monitor.api.counting import Counted
 from monitor.api.front import Front
 from monitor.api.holds import Holds
 from monitor.errors import MonitorError
@@ -45,6 +47,7 @@ def build_api(sources: routes.Sources) -> FastAPI:
     description.install(app)
     problems.install(app)
     app.add_middleware(Gate, access=sources.access)
+    app.add_middleware(Counted, answers=sources.answers)  # Around the gate: refusals count too.
     holds = app.state.holds = Holds()
     app.include_router(orders.build(sources, holds))
     app.include_router(routes.build(sources))
@@ -55,6 +58,7 @@ def build_api(sources: routes.Sources) -> FastAPI:
     app.include_router(reload_routes.build(sources))
     app.include_router(stream.build(sources, holds.streams))
     app.include_router(page_routes.build(sources))
+    app.include_router(probe_routes.build(sources))
 
     @app.get("/docs", include_in_schema=False)
     async def get_docs() -> HTMLResponse:

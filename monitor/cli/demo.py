@@ -68,9 +68,7 @@ def command(host: str, port: int, simulator_port: int, seed: int, seconds: float
                 click.echo(demo_config.welcome(port, simulator_port, stream.name))
                 run_until_stopped(
                     config,
-                    lambda config, reloads: Daemon(
-                        config, clock=SystemClock(), rng=random.Random(seed), reloads=reloads
-                    ),
+                    lambda config: Daemon(config, clock=SystemClock(), rng=random.Random(seed)),
                     beside=lambda daemon: watch(daemon, seconds),
                 )
         except MonitorError as error:

@@ -16,7 +16,6 @@ from monitor.clock import SystemClock
 from monitor.config import Config, load
 from monitor.config.listen import listening
 from monitor.errors import MonitorError
-from monitor.reloading import Reloads
 from monitor.secrets import Redactor
 from monitor.serve import run_until_stopped
 
@@ -38,10 +37,10 @@ def command(path: Path, listen: str | None, public_read: bool) -> None:
     # A key that was exchanged for another stays a secret.
     secrets: set[str] = set()
 
-    def build(config: Config, reloads: Reloads) -> Daemon:
+    def build(config: Config) -> Daemon:
         secrets.update(config.secrets)
         logs.configure(config.log_format, config.log_level, Redactor(secrets), sys.stderr)
-        return Daemon(config, clock=SystemClock(), rng=rng, reloads=reloads)
+        return Daemon(config, clock=SystemClock(), rng=rng)
 
     def read_again() -> Config:
         return listening(load(path, os.environ), listen, public_read=public_read)

@@ -109,28 +109,6 @@ def fold(state: HealthState, result: Finding, policy: Policy) -> HealthState:
     return _settled(changed(state, **changes), at, policy)
 
 
-def fold_report(
-    state: HealthState, at: float, error: ErrorClass | None, policy: Policy
-) -> HealthState:
-    """
-    Return what is known after a client's own request of wall time *at*: *error*, None for a picture.
-
-    Reports demote, canaries prove: a failure counts like that of a canary, a picture only clears a
-    suspicion and ends no outage (law 11). What concerns the client's account or request says
-    nothing of the provider.
-    """
-    if error is not None and error.outcome is not Outcome.BAD:
-        return state
-    changes: dict[str, Any] = {"last_at": at if state.last_at is None else max(at, state.last_at)}
-    if error is not None:
-        changes |= _failed(state, at, error, None, policy)
-    elif state.down_since is None and state.bad_run:
-        changes |= _succeeded(state, policy)
-    else:
-        return changed(state, **changes)
-    return _settled(changed(state, **changes), at, policy)
-
-
 def slots_between(state: HealthState, spec: TargetSpec, policy: Policy) -> int:
     """
     Return in one of how many slots the target is probed: 1, and more while it stays down.

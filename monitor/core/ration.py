@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from monitor.core.snapshot import Order, State, TargetView
 from monitor.core.spend import Cap, CapUse, Period, Scope, micros, period_start
 
 # Share of its slots that a target keeps before others get all of theirs.
 FLOOR: Final = 0.25
+# Clients call these places of an order first.
+_FIRST_PLACES: Final = 2
 _DAY_S: Final = 86_400.0
 
 
@@ -32,6 +35,27 @@ class Wish:
     price_usd: float
     interval_s: float
     comes_first: bool
+
+
+def wishes(views: Mapping[str, TargetView], orders: Iterable[Order]) -> list[Wish]:
+    """Return what each target would spend; first those in doubt and those called first."""
+    first = {
+        place.target
+        for order in orders
+        if order.profile.name == order.pool.profile
+        for place in order.places[:_FIRST_PLACES]
+    }
+    return [
+        Wish(
+            target_id=target_id,
+            provider=view.spec.provider,
+            price_usd=view.spec.price_usd,
+            interval_s=view.spec.interval_s,
+            comes_first=target_id in first or view.health.state is not State.HEALTHY,
+        )
+        for target_id, view in views.items()
+        if view.health.state is not State.UNUSABLE
+    ]
 
 
 def shares(wishes: Sequence[Wish], uses: Iterable[CapUse], now: float) -> Mapping[str, float]:
