@@ -138,7 +138,7 @@ class Engine:
         self._money_shares: Mapping[str, float] = {}
         self._orders: dict[tuple[str, str], Order] = {}
         self._changed: list[Order] = []
-        self._version = 0
+        self.version = 0
         self._counters = Counters()
         self._journal = Journal(policy)
         self.log_counts = LogCounts()
@@ -339,9 +339,9 @@ class Engine:
                         self._counters.order_change(key)
                 self._orders[key] = order
         self._money_shares = shares(wishes(views, self._orders.values()), self.spending.caps, now)
-        self._version += 1
+        self.version += 1
         return Snapshot(
-            version=self._version,
+            version=self.version,
             made_at=now,
             stale_after=now + STALE_AFTER_S,
             targets=views,

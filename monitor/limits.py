@@ -37,6 +37,10 @@ BATCH_TURN_S: Final = 2.0  # How soon a request to cancel is seen.
 LOOP_LAG_VOID_S: Final = 1.0  # A stall this long makes a latency ours, not the provider's.
 CLOCK_STEP_VOID_S: Final = 5.0  # Wall and monotonic time may drift by NTP slew, not by this.
 DRAIN_S: Final = 10.0  # Grace for running probes at shutdown; then they are void.
+# A reload waits for running probes as long as the longest deadline, and no longer than this.
+RELOAD_DRAIN_S_MAX: Final = 600.0
+# After a deadline: decoding, and the question whether our own network is up.
+RELOAD_DRAIN_S_MORE: Final = 10.0
 
 REFERENCE_HOSTS_MAX: Final = 10
 REFERENCE_ANSWER_S_MAX: Final = 5.0  # A failed probe is held so long at most.

@@ -21,6 +21,7 @@ from monitor.core.tally import Tally
 from monitor.exposition import OWN, Exposition, Families, Piece, Spec
 from monitor.outbox_metrics import OUTBOX_SPECS, OutboxFigures, put_outbox
 from monitor.publisher import Publisher
+from monitor.reload_metrics import RELOAD_SPECS, ReloadFigures, put_reload
 from monitor.report_metrics import (
     REPORT_COUNTERS,
     REPORT_SPECS,
@@ -57,6 +58,7 @@ class SelfFigures:
     store_bytes: int
     store_last_commit_at: float | None
     outbox: OutboxFigures
+    reload: ReloadFigures
     reports_duplicate: int
     reports_rejected: int
     reports_refused: int
@@ -113,6 +115,7 @@ SELF_SPECS: Final = (
     *(Spec(name, text) for name, text, _ in SELF_GAUGES),
     *(Spec(name, text, (), "counter") for name, text, _ in SELF_COUNTERS),
     *OUTBOX_SPECS,
+    *RELOAD_SPECS,
     Spec("imgmon_http_requests", "Requests answered.", ("route", "status"), "counter"),
 )
 ORDER_SPECS: Final = (
@@ -193,6 +196,7 @@ def _self_families(own: SelfFigures) -> Families:
     for name, _, figure in (*SELF_GAUGES, *SELF_COUNTERS):
         families.put(name, (), getattr(own, figure))
     put_outbox(families, own.outbox)
+    put_reload(families, own.reload)
     for (route, status), count in own.answers.items():
         families.put("imgmon_http_requests", (route, str(status)), count)
     return families

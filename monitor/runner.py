@@ -236,7 +236,7 @@ class Runner:
         slot_s = self._probeables[target_id].spec.interval_s
         self._engine.gap(Gap(target_id, at, reason, slot_s))
         self._store.gap(target_id, reason, at, slot_s)
-        detail = {} if why is None else {"detail": why}
+        detail = {"detail": why} if why else {}
         log.info("probe.skipped", target=target_id, reason=reason.value, **detail)
         self._on_result(target_id)
 
@@ -254,8 +254,7 @@ class Runner:
         async with self._provider_free_slots[spec.provider], self._free_slots:
             probe_id = self.new_id(self._clock.wall())
             kind, reason = ProbeKind.LIVENESS, ProbeReason.SCHEDULED
-            slot_s = spec.liveness_s or 0.0
-            result = await self._probe(probeable, probe_id, kind, reason, slot_s)
+            result = await self._probe(probeable, probe_id, kind, reason, spec.liveness_s or 0.0)
         self._finish(result, spec)
         return result
 
@@ -283,7 +282,8 @@ class Runner:
         """Book the probe; where that cannot be, say why."""
         # A slot is planned, and confirmations are due, before they wait for their turn.
         pause = None if reason is ProbeReason.MANUAL else self._pause(spec.id, at)
-        if (away := in_maintenance(spec, at) or pause) is not None:
+        end = Pass(GapReason.MISSED, "the daemon is stopping") if self._is_closing else None
+        if (away := end or in_maintenance(spec, at) or pause) is not None:
             self._not_sent(spec, reason, away.gap or GapReason.MISSED, at, why=away.why)
             return False
         if spec.price_usd == 0 and not self._engine.quotas(spec.id, at):

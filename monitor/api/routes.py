@@ -25,6 +25,7 @@ from monitor.desk import ReportDesk
 from monitor.exposition import Scrape
 from monitor.pauses import Pauses
 from monitor.publisher import Body, Published, Publisher
+from monitor.reloading import Reloads
 from monitor.runner import Runner
 from monitor.store.history import History
 from probes.model import ProbeKind, ProbeResult
@@ -59,12 +60,14 @@ class Operator:
     Attributes:
         can_probe: Whether a target has all that a canary needs.
         changed: Told of a target whose schedule is to be looked at anew.
+        reloads: Of the configuration.
     """
 
     runner: Runner
     pauses: Pauses
     can_probe: Callable[[str], bool]
     changed: Callable[[str], None]
+    reloads: Reloads
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,6 +148,17 @@ async def test_operating_on_nothing_or_with_nonsense_is_a_problem(world):
     assert "/reason" == empty.json()["errors"][0]["pointer"]
 
 
+async def test_a_daemon_without_a_file_has_nothing_to_reload(world):
+    """409 with the reason; what was asked changes nothing that is shown."""
+    _, _, http = world
+    answer = await http.post("/v1/reload")
+    shown = (await http.get("/v1/reload")).json()
+
+    assert 409 == answer.status_code
+    assert "without a file" in answer.json()["detail"]
+    assert ("none", None) == (shown["stage"], shown["detail"])
+
+
 async def test_a_start_sends_nothing_to_a_paused_target(tmp_path):
     """Nothing is known of it, so it would be asked at once; a pause comes first."""
     with SimulatorServer(calm_plan(), SystemClock()) as simulator:

@@ -31,6 +31,7 @@ from monitor.engine import Engine
 from monitor.metrics import SelfFigures, exposition
 from monitor.outbox_metrics import OutboxFigures
 from monitor.publisher import Publisher
+from monitor.reload_metrics import ReloadFigures
 from probes.model import (
     ErrorClass,
     ImageFacts,
@@ -418,6 +419,7 @@ class Market:
             batch_jobs_not_deleted=0,
             writer_queue_rows=rng.choice((0, 0, 0, 1, 3)),
             outbox=OutboxFigures(0, 0.0, {}),
+            reload=ReloadFigures(is_successful=True, success_at=BEGIN),
             reports_duplicate=int(self._now > END - 7 * HOUR),
             reports_rejected=0,
             reports_refused=0,
