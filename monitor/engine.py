@@ -109,6 +109,7 @@ class Engine:
         providers: Mapping[str, ProviderSpec] | None = None,
         *,
         refresh_s: float = TICK_S_MAX,
+        explains: bool = True,
     ) -> None:
         """
         Start without any evidence: every state is unknown.
@@ -119,11 +120,13 @@ class Engine:
             policy: How to judge.
             providers: By id, for their quotas; None where nothing is sent.
             refresh_s: After so long a view is made anew although no sample touched it.
+            explains: Whether the places of orders have their reasons.
         """
         self._pools = tuple(pools)
         self._providers = providers or {}
         self._policy = policy
         self._refresh_s = refresh_s
+        self._explains = explains
         self._tracked = {
             target_id: _Tracked(spec, history_of(spec, self._pools, policy))
             for target_id, spec in targets.items()
@@ -327,7 +330,9 @@ class Engine:
             for profile in pool.profiles:
                 key = (pool.id, profile.name)
                 before = self._orders.get(key)
-                order = build_order(pool, profile, views, before, now, self._policy)
+                order = build_order(
+                    pool, profile, views, before, now, self._policy, explains=self._explains
+                )
                 if before is None or order.version != before.version:
                     self._changed.append(order)
                     if before is not None:  # The first order ever is no change of one.

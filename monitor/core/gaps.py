@@ -69,6 +69,8 @@ class GapHistory:
 
     def counts(self, now: float) -> Mapping[str, Mapping[GapReason, GapCount]]:
         """Return the gaps of every window as of *now*, by window name and reason."""
+        if not self._gaps:  # As most targets are, at every tick.
+            return {name: {} for name in self._windows}
         end = _micros(now)
         for window in self._windows.values():
             self._move(window, self._after(end - _micros(window.span_s)), self._after(end))

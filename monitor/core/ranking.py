@@ -30,12 +30,15 @@ def build_order(  # noqa: PLR0917 - pool, profile, now: the names say it at ever
     before: Order | None,
     now: float,
     policy: Policy,
+    *,
+    explains: bool = True,
 ) -> Order:
     """
     Return the order of *pool* under *profile*: always every target, however bad.
 
     *views* holds every target of the pool, judged as of about *now*; *before* is the order of
-    the same pool and profile until now, None for the first one.
+    the same pool and profile until now, None for the first one. Without *explains* its places have
+    no reasons, for whoever only follows it: their text takes longer than the order itself.
     """
     assert pool.targets
     standings = {target: stand(views[target], pool, policy) for target in pool.targets}
@@ -53,7 +56,9 @@ def build_order(  # noqa: PLR0917 - pool, profile, now: the names say it at ever
         ids = _arrange(standings, index, before, policy.margin)
     ranked = [standings[target] for target in ids]
     around = survey(pool, profile, ranked, index, margin=policy.margin, held_until=held_until)
-    places = tuple(_place(rank, around, now) for rank in range(1, len(ranked) + 1))
+    places = tuple(
+        _place(rank, around, now, explains=explains) for rank in range(1, len(ranked) + 1)
+    )
     is_same = before is not None and _decision(before.places) == _decision(places)
     slowest_s = max(standing.view.spec.interval_s for standing in ranked[:_TOP])
     return Order(
@@ -122,7 +127,7 @@ def _scope(view: TargetView) -> str | None:
     return "provider" if has_failed else None
 
 
-def _place(rank: int, around: Survey, now: float) -> Place:
+def _place(rank: int, around: Survey, now: float, *, explains: bool) -> Place:
     standing = around.ranked[rank - 1]
     view, evidence, objective = standing.view, standing.evidence, standing.objective
     p95 = evidence.quantiles[0.95] if evidence else None
@@ -145,7 +150,7 @@ def _place(rank: int, around: Survey, now: float) -> Place:
         index_usd=around.index[view.spec.id],
         retry_at=view.health.retry_at,
         last_sample_at=last_sample_at,
-        reasons=reasons_for(rank, around, last_sample_at, now),
+        reasons=reasons_for(rank, around, last_sample_at, now) if explains else (),
     )
 
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 from monitor import limits
 from monitor.core.availability import weighted
@@ -21,6 +21,7 @@ from monitor.core.gaps import Gap, GapHistory
 from monitor.core.maintenance import Rules, maintenance_s
 from monitor.core.percentile import quantile
 from monitor.core.snapshot import GapCount, GapReason, WindowFigures
+from monitor.core.values import changed
 from probes.model import Outcome
 
 QUANTILES: Final = (0.5, 0.9, 0.95, 0.99)
@@ -128,6 +129,7 @@ class History:
         keep_s = _KEEP_WINDOWS * self.longest_s
         self._keep = _micros(keep_s)
         self._gaps = GapHistory(windows, keep_s)
+        self._recent: dict[int, tuple[float, ...]] = {}  # By k, until a sample comes or goes.
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -141,6 +143,7 @@ class History:
         """Add *sample* at its place in time, after others of the same time."""
         if sample.outcome is Outcome.VOID:
             return
+        self._recent.clear()
         at = _micros(sample.at)
         index = bisect_right(self._at, at)
         if index < len(self._samples):
@@ -181,12 +184,14 @@ class History:
 
     def recent_latencies(self, k: int) -> tuple[float, ...]:
         """Return the latencies of the last *k* good samples, newest last."""
-        newest_first = (
-            sample.latency_s
-            for sample in islice(reversed(self._samples), RECENT_SAMPLES_MAX)
-            if sample.latency_s is not None
-        )
-        return tuple(islice(newest_first, k))[::-1]
+        if k not in self._recent:
+            newest_first = (
+                sample.latency_s
+                for sample in islice(reversed(self._samples), RECENT_SAMPLES_MAX)
+                if sample.latency_s is not None
+            )
+            self._recent[k] = tuple(islice(newest_first, k))[::-1]
+        return self._recent[k]
 
     def recent_outcomes(self, k: int) -> tuple[Outcome, ...]:
         """Return the outcomes of the last *k* samples, newest last."""
@@ -194,6 +199,7 @@ class History:
         return tuple(sample.outcome for sample in newest_first)[::-1]
 
     def _drop(self, count: int) -> None:
+        self._recent.clear()
         del self._samples[:count]
         del self._at[:count]
         del self._slots[:count]
@@ -301,17 +307,15 @@ class History:
         coverage, dead_s = self._coverage(window, end)
         first = self._samples[window.lo].at if window.lo < window.hi else None
         known = [at for at in (first, self._gaps.first_at(window.name)) if at is not None]
-        ageing: dict[str, Any] = {
-            "coverage": coverage,
-            "maintenance_s": dead_s,
-            "gaps": gaps,
-            "since": min(known, default=None),
-        }
-        if window.figures is None:
-            window.figures = self._recount(window)
-        if any(getattr(window.figures, name) != value for name, value in ageing.items()):
-            window.figures = replace(window.figures, **ageing)
-        return window.figures
+        since = min(known, default=None)
+        figures = window.figures or self._recount(window)
+        ageing = figures.coverage, figures.maintenance_s, figures.gaps, figures.since
+        if ageing != (coverage, dead_s, gaps, since):
+            figures = changed(
+                figures, coverage=coverage, maintenance_s=dead_s, gaps=gaps, since=since
+            )
+        window.figures = figures
+        return figures
 
     def _recount(self, window: _Window) -> WindowFigures:
         counts, weights, squares = window.counts, window.weights, window.squares

@@ -94,9 +94,10 @@ class Monitored:
             profile=settings.profile.name,
             profiles=(settings.profile,),
         )
-        self._engine = Engine(specs, [pool], settings.policy, refresh_s=_REFRESH_S)
+        self._engine = Engine(specs, [pool], settings.policy, refresh_s=_REFRESH_S, explains=False)
         # A first probe of each, as when a daemon starts.
         self._watches = [_Watch(world.begin) for _ in self._ids]
+        self._due_at = world.begin  # Nothing is due before.
         self._order: tuple[int, ...] = ()
         self._is_dirty = True
         self._tick_at = world.begin  # When an order that was held back may change by itself.
@@ -125,9 +126,10 @@ class Monitored:
 
     def _advance(self, now: float) -> None:
         """Send and judge every canary that is due until *now*, in order of time."""
-        while True:
+        while self._due_at <= now:
             due, index = min((self._due(watch), i) for i, watch in enumerate(self._watches))
             if due > now:
+                self._due_at = due
                 return
             watch = self._watches[index]
             if watch.running is None:
@@ -193,6 +195,7 @@ class Monitored:
         if watch.running is None:
             due = self._engine.extra_due(self._ids[index], watch.slot_at)
             watch.extra_at = None if due is None else max(due, now)
+            self._due_at = min(self._due_at, self._due(watch))
 
     def _next_slot(self, index: int, after: float) -> float:
         def jitter_of(slot: int) -> float:

@@ -45,6 +45,16 @@ def a_sick(target, health, price=0.01):
     return a_view(a_spec(target, price_usd=price), health=health)
 
 
+def test_an_order_that_nobody_reads_is_the_same_without_its_reasons():
+    """Replays follow thousands of orders: same places, no text."""
+    views, pool = views_of(a=0.05, b=0.03, c=a_sick("c", DOWN)), a_pool("a", "b", "c")
+    told = build_order(pool, BALANCED, views, None, NOW, POLICY)
+    bare = build_order(pool, BALANCED, views, None, NOW, POLICY, explains=False)
+
+    assert all(place.reasons for place in told.places)
+    assert replace(told, places=tuple(replace(p, reasons=()) for p in told.places)) == bare
+
+
 def test_the_index_is_the_expected_cost_of_one_image():
     """Price, waiting, and the share of tries that fail: 0.04 + 0.01 + 1/4 * (0.02 + 0.02)."""
     index = index_usd(
