@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -50,24 +51,22 @@ async def serve(
     """
     clock = SystemClock()
     reloads = Reloads(config, clock, read)
-    daemon = build(config)
-    daemon.reloads = reloads
-    with bind(*daemon.config.listen) as listener:
-        server = build_server(daemon.api())
-        service = _Service(daemon, build, reloads, server)
+    with bind(*config.listen) as listener:
+        service = _Service(config, build, reloads)
+        server = service.server
         loop = asyncio.get_running_loop()
         for number in _ENDING:
             loop.add_signal_handler(number, server.stop)
         if read is not None:
             loop.add_signal_handler(signal.SIGHUP, service.hung_up)
         try:
-            await daemon.start()
+            await service.daemon.start()
             async with asyncio.TaskGroup() as group:
                 group.create_task(_served(server, listener))
                 group.create_task(_watched(service.is_fresh, server))
                 group.create_task(service.reload())
                 if beside is not None:
-                    group.create_task(_beside(beside, daemon, server))
+                    group.create_task(_beside(beside, service.daemon, server))
         finally:
             systemd.tell("STOPPING=1")
             await service.daemon.stop()
@@ -85,12 +84,12 @@ class _Service:
         failure: Why there is no daemon any more, and the server was stopped.
     """
 
-    def __init__(self, daemon: Daemon, build: Build, reloads: Reloads, server: Server) -> None:
-        self.daemon = daemon
-        self.failure: MonitorError | None = None
+    def __init__(self, config: Config, build: Build, reloads: Reloads) -> None:
         self._build = build
         self._reloads = reloads
-        self._server = server
+        self.daemon = self._made(config)
+        self.server = build_server(self.daemon.api())
+        self.failure: MonitorError | None = None
         self._signalled: set[asyncio.Task[None]] = set()
 
     def is_fresh(self) -> bool:
@@ -116,12 +115,14 @@ class _Service:
 
     async def reload(self) -> None:
         """Exchange the daemon whenever a reload asks for it, until the server stops."""
-        stopping = self._server.stopping
+        stopping = self.server.stopping
         while True:
             config = await _first(self._reloads.asked(), stopping)
             if config is None:
                 return
             await self._exchange(config)
+            # A daemon is a knot of references, and holds every sample: it goes now, not some day.
+            gc.collect()
 
     async def _exchange(self, config: Config) -> None:
         """Put a daemon of *config* in the place of the one that runs, or go on as before."""
@@ -134,10 +135,10 @@ class _Service:
             self._ended(old.config, error)
             return
         # Until nothing is under way any more all requests are answered as ever.
-        await _first(old.drain(_grace_s(old)), self._server.stopping)
-        if self._server.stopping.is_set():
+        await _first(old.drain(_grace_s(old)), self.server.stopping)
+        if self.server.stopping.is_set():
             return
-        await self._server.front.shut()
+        await self.server.front.shut()
         await old.stop()
         problem: Exception | None = None
         try:
@@ -148,9 +149,9 @@ class _Service:
                 await self._start(self._made(old.config), old)
             except MonitorError as fatal:
                 self.failure = fatal
-                self._server.stop()
+                self.server.stop()
                 return
-        self._server.front.exchange(self.daemon.api())
+        self.server.front.exchange(self.daemon.api())
         self._ended(self.daemon.config, problem)
 
     def _made(self, config: Config) -> Daemon:

@@ -11,6 +11,7 @@ import asyncio
 from typing import Final
 
 from fastapi import FastAPI
+from fastapi.dependencies import models
 from starlette.types import Receive, Scope, Send
 
 from monitor.api.problems import problem
@@ -65,6 +66,10 @@ class Front:
         before, self._app = self._app, app
         self._is_shut = False
         before.state.holds.close()
+        # FastAPI caches what it finds out of functions, and keeps with them all that they hold.
+        for cache in vars(models).values():
+            if hasattr(cache, "cache_clear"):
+                cache.cache_clear()
 
     def close(self) -> None:
         """Release those who wait for something: the server stops."""

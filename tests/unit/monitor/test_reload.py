@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import weakref
 
 import httpx
 import pytest
@@ -180,6 +182,24 @@ async def test_who_writes_finishes_and_who_comes_later_is_asked_back():
     assert "exchanged" in json.loads(late.text)["detail"]
     assert ("before", "before") == (reader.json(), written.json())
     assert ["after", "after"] == after
+
+
+async def test_what_was_exchanged_is_let_go():
+    """An application holds on to its daemon, which holds every sample: none may stay behind."""
+    front, refs = Front(application("first", asyncio.Event())), []
+    transport = httpx.ASGITransport(front)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        for number in range(3):
+            gate = asyncio.Event()
+            gate.set()
+            refs.append(weakref.ref(gate))
+            front.exchange(application(str(number), gate))
+            del gate
+            assert str(number) == (await http.post("/name")).json()
+    front.exchange(application("last", asyncio.Event()))
+    gc.collect()
+
+    assert [None] * 3 == [ref() for ref in refs]
 
 
 async def test_a_writer_that_never_ends_is_not_waited_for_for_ever():
