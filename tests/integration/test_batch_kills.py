@@ -62,7 +62,9 @@ async def test_no_death_of_a_process_pays_twice_or_forgets_a_job(tmp_path):
 
     with closing(sqlite3.connect(store)) as raw:
         slots = raw.execute("SELECT probe_id, target_id, slot, name FROM batch_jobs").fetchall()
-        probes = raw.execute("SELECT probe_id, error, cost_usd FROM probes").fetchall()
+        probes = raw.execute(
+            "SELECT probe_id, error, cost_usd FROM probes WHERE kind = 'batch'"
+        ).fetchall()
         ledger = dict(raw.execute("SELECT probe_id, micros FROM reservations"))
     assert rounds * KILLS == killed
     assert [] == disagreeing(store)

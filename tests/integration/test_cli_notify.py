@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.cli import main
 from monitor.clock import SystemClock
 from monitor.config import parse
 from probes.simulator.plans import calm_plan
 from probes.simulator.server import SimulatorServer
-from tests.support.daemon import KEY, configuration_text, running, until
+from tests.support.daemon import KEY, client, configuration_text, running, until
 from tests.support.webhooks import Receiver
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,10 +118,11 @@ async def test_a_daemon_tells_of_a_cap_that_bites_and_counts_it(simulator, recei
     async with running(config) as daemon:
         await until(lambda: any("spend cap of openai" in p.body.decode() for p in receiver.posted))
         await until(lambda: daemon.notifier.figures().sends["ops", "sent"] > 0)
-        page = daemon.registry
+        async with client(daemon) as http:
+            page = (await http.get("/metrics")).text
         shown = {
             (sample.name, sample.labels.get("route"), sample.labels.get("result")): sample.value
-            for family in page.collect()
+            for family in text_string_to_metric_families(page)
             for sample in family.samples
             if "notification" in sample.name
         }

@@ -47,6 +47,12 @@ def a_client(
     )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _heard(caplog):
+    """What the client logs, whatever level a test before has set for all."""
+    caplog.set_level("INFO", "imgmon.client")
+
+
 def test_the_order_is_static_until_the_daemon_answers_and_then_live():
     """The first answer to the application comes before any of the daemon."""
     with order_daemon(answer=hanging) as daemon, a_client(daemon) as client:

@@ -54,7 +54,6 @@ def spend(path: Path, port: int, name: str, at: float, ready: int) -> None:
     rng = Random(name)
     writer = Writer(path)
     writer.start()
-    os.write(ready, b"r")
     for number in count():
         spec = CAPS.targets[rng.choice(TARGETS)]
         asked_at = at + number / 1000
@@ -63,7 +62,9 @@ def spend(path: Path, port: int, name: str, at: float, ready: int) -> None:
             micros=micros(spec.price_usd), at=asked_at, caps=CAPS.of(spec.id),
             quotas=quotas_of(spec, CAPS.providers[spec.provider], (), {}, asked_at),
         )  # fmt: skip
-        if writer.reserve(claim).result(WAIT_S).refused_by is not None:
+        decision = writer.reserve(claim).result(WAIT_S)
+        os.write(ready, b"b")
+        if decision.refused_by is not None:
             continue
         http = HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
         http.request("POST", f"/{claim.probe_id}/{claim.micros}")
@@ -101,12 +102,12 @@ def main(path: Path, port: int, rounds: int, seed: int) -> int:
         at = START + number * ROUND_S
         children = [fork(path, port, f"{number}{who}", at, ready) for who in "ab"]
         os.close(ready)
-        # Mostly while both spend; sometimes while they still open the file.
-        if rng.random() < 0.9:
-            for _ in children:
-                os.read(read, 1)
         for child in children:
-            time.sleep(rng.uniform(0.0, 0.04))  # The moment of death, drawn, waits for nothing.
+            # After so many answers of the ledger, however slow the machine; sometimes while they
+            # still open the file.
+            for _ in range(rng.randrange(10)):
+                os.read(read, 1)
+            time.sleep(rng.uniform(0.0, 0.02))  # The moment of death, drawn, waits for nothing.
             os.kill(child, signal.SIGKILL)
         for child in children:
             killed += os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
