@@ -23,6 +23,8 @@ UNUSED = {
     "imgmon_priority_changed_timestamp_seconds": "changes are drawn over time",
     "imgmon_priority_version": "changes are drawn over time",
     "imgmon_priority_index_usd": "the place that it decides is shown",
+    "imgmon_config_last_reload_successful": "for alerts",
+    "imgmon_config_last_reload_success_timestamp_seconds": "for alerts",
     "imgmon_notifications_pending": "for alerts; without [[routes]] there is no series",
     "imgmon_notification_oldest_pending_seconds": "likewise",
     "imgmon_notification_sends_total": "likewise",
