@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.dependencies import models
 from starlette.types import Receive, Scope, Send
 
+from monitor.api.holds import Holds
 from monitor.api.problems import problem
 from monitor.limits import DRAIN_S
 
@@ -31,6 +32,12 @@ class Front:
         self._writing = 0
         self._is_shut = False
         self._is_quiet = asyncio.Event()
+
+    @property
+    def holds(self) -> Holds:
+        """Return the seats of those who wait for something."""
+        holds: Holds = self._app.state.holds
+        return holds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or ask to come back."""
@@ -63,9 +70,9 @@ class Front:
 
     def exchange(self, app: FastAPI) -> None:
         """Have *app* answer from now on; who waits for something is released and asks it anew."""
-        before, self._app = self._app, app
+        held, self._app = self.holds, app
         self._is_shut = False
-        before.state.holds.close()
+        held.close()
         # FastAPI caches what it finds out of functions, and keeps with them all that they hold.
         for cache in vars(models).values():
             if hasattr(cache, "cache_clear"):
@@ -73,4 +80,4 @@ class Front:
 
     def close(self) -> None:
         """Release those who wait for something: the server stops."""
-        self._app.state.holds.close()
+        self.holds.close()

@@ -198,10 +198,10 @@ async def test_the_shell_recipe_of_the_readme_runs(daemon):
 
 async def held(http, server: Server, version: int, **headers: str) -> asyncio.Task[httpx.Response]:
     """A request that waits for another version, once the server holds it."""
-    taken = server.config.app.state.holds.polls.taken
+    taken = server.front.holds.polls.taken
     url = f"{ORDER}?wait=60&version={version}"
     task = asyncio.create_task(http.get(url, headers=headers, timeout=50))
-    await until(lambda: server.config.app.state.holds.polls.taken > taken or task.done())
+    await until(lambda: server.front.holds.polls.taken > taken or task.done())
     return task
 
 
@@ -221,7 +221,7 @@ async def test_a_long_poll_answers_when_the_order_changes(simulator, daemon):
 
     assert {200} == {answer.status_code for answer in (*answers, at_once)}
     assert {True} == {answer.json()["version"] > version for answer in (*answers, at_once)}
-    assert 0 == server.config.app.state.holds.polls.taken
+    assert 0 == server.front.holds.polls.taken
 
 
 async def test_a_change_of_order_is_told_on_the_stream(simulator, daemon):
@@ -273,7 +273,7 @@ async def test_a_client_that_hangs_up_frees_its_seat(daemon):
         version = daemon.publisher.current.snapshot.orders["image", "balanced"].version
         waiting = await held(http, server, version)
         waiting.cancel()
-        await until(lambda: server.config.app.state.holds.polls.taken == 0)
+        await until(lambda: server.front.holds.polls.taken == 0)
 
         assert waiting.cancelled() or await asyncio.wait({waiting})
 

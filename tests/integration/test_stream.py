@@ -108,7 +108,7 @@ async def test_a_reader_that_comes_back_misses_nothing_and_hears_nothing_twice(d
             async with streaming(base, "?since_id=0", **{"Last-Event-ID": last}) as stream:
                 heard += [int(fields["id"]) for fields in await take(stream, count)]
                 last = str(heard[-1])
-        await until(lambda: server.config.app.state.holds.streams.taken == 0)
+        await until(lambda: server.front.holds.streams.taken == 0)
 
     assert list(range(newest - 11, newest + 1)) == heard
 
