@@ -327,3 +327,16 @@ def test_what_concerns_a_client_alone_says_nothing(error):
     healthy = folded([a_result()])
 
     assert healthy == heard(healthy, error)
+
+
+def test_failures_that_clients_report_one_by_one_do_not_degrade():
+    """The pictures between them are not counted, so neither are they."""
+    state = HealthState()
+    for number in range(12):
+        at = NOW + 900.0 * number
+        state = fold(state, a_result(at=at), POLICY)
+        state = fold_report(state, at + 60, ErrorClass.OVERLOADED, POLICY)
+        assert State.SUSPECT is state.state
+        state = fold_report(state, at + 120, None, POLICY)
+        assert State.HEALTHY is state.state
+    assert (True,) * POLICY.degraded_of == state.recent
