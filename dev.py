@@ -6,7 +6,9 @@ Set up, demo, test and check imgmon with nothing but Python 3.11 or newer.
     python3 dev.py test     all tests with coverage; with arguments, pytest alone with these
     python3 dev.py lint     format, lint, types, imports
     python3 dev.py check    both
+    python3 dev.py dashboards   Grafana's dashboards: types, and drawn in a browser (needs npm)
     python3 dev.py setup    only make .venv
+    python3 dev.py packages install the Debian packages that some tests run against, where that works
     python3 dev.py lock     write the lock files anew (needs uv)
 """
 
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -30,6 +33,9 @@ SIDE_BY_SIDE = ["-n", "auto", "--dist", "worksteal"]
 LOCK = ROOT / "requirements.lock"
 DEV_LOCK = ROOT / "tests" / "requirements.lock"
 
+# Programs that tests run against; without one of them these tests are skipped and say so.
+PACKAGES = ("prometheus", "prometheus-alertmanager", "haproxy", "chromium")
+
 # Every branch of these is run by the tests: what judges, spends and blames.
 WHOLE = (
     "monitor/core/*", "probes/classify.py", "probes/complaint.py", "probes/quota.py",
@@ -41,6 +47,8 @@ def main(arguments: list[str]) -> int:
     """Run one command; return its exit code."""
     commands = {
         "setup": setup, "demo": demo, "test": test, "lint": lint, "check": check, "lock": lock,
+        "packages": packages,
+        "dashboards": dashboards,
     }  # fmt: skip
     if not arguments or arguments[0] not in commands:
         print(__doc__.strip(), file=sys.stderr)
@@ -135,6 +143,32 @@ def parts(of: dict[str, list[list[object]]]) -> int:
             failed.append(name)
     print(f"== failed: {', '.join(failed)}" if failed else "== all good", flush=True)
     return bool(failed)
+
+
+def packages(_: list[str]) -> int:
+    """Install what is missing of PACKAGES; where that cannot be, say so and go on."""
+    query = ["dpkg-query", "--show", "--showformat", "${db:Status-Status}"]
+    can_ask, missing = shutil.which("apt-get") is not None, list(PACKAGES)
+    if can_ask:
+        states = {
+            name: subprocess.run([*query, name], capture_output=True, text=True, check=False).stdout
+            for name in PACKAGES
+        }
+        missing = [name for name, state in states.items() if state != "installed"]
+    if missing and can_ask and os.geteuid() == 0:
+        os.environ["DEBIAN_FRONTEND"] = "noninteractive"
+        apt: list[object] = ["apt-get", "-o", "DPkg::Lock::Timeout=600", "--quiet", "--yes"]
+        run([*apt, "update"])
+        if run([*apt, "install", "--no-install-recommends", *missing]) == 0:
+            missing = []
+    if missing:
+        print(f"== without {', '.join(missing)}: tests that need them are skipped")
+    return 0
+
+
+def dashboards(_: list[str]) -> int:
+    """Check the types of Grafana's dashboards and draw them with its own libraries."""
+    return setup([]) or run([PYTHON, ROOT / "grafana" / "check.py"])
 
 
 def lock(_: list[str]) -> int:

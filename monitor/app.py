@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections import Counter
 from contextlib import ExitStack
 from random import Random
 
@@ -31,13 +32,8 @@ from monitor.errors import StoreError
 from monitor.first_probes import first_delays
 from monitor.fitness import Fitness
 from monitor.lag import LagMeter
-from monitor.limits import (
-    LAST_FLUSH_S,
-    TICK_S_MAX,
-    TICKS_PER_S_MAX,
-    WRITE_QUEUE_MAX,
-)
-from monitor.metrics import SelfFigures, build_registry, expose
+from monitor.limits import DRAIN_S, LAST_FLUSH_S, TICK_S_MAX, TICKS_PER_S_MAX, WRITE_QUEUE_MAX
+from monitor.metrics import SelfFigures, exposition
 from monitor.months import Months
 from monitor.network import NetworkWatch
 from monitor.notify.notifier import Notifier
@@ -46,6 +42,7 @@ from monitor.pauses import Pauses
 from monitor.probe_log import happened
 from monitor.probeables import load_probeables
 from monitor.publisher import Publisher
+from monitor.reloading import Reloads
 from monitor.runner import Runner
 from monitor.scheduler import Schedule
 from monitor.secrets import Redactor
@@ -76,6 +73,7 @@ class Daemon:
         """Wire the parts of *config*; nothing is opened before :meth:`start`."""
         self.config = config
         self.clock = clock
+        self.reloads = Reloads(config, clock)  # Whoever can exchange daemons sets its own.
         self.lag, self.lateness = LagMeter(clock), LagMeter(clock)
         self.publisher = Publisher(Encoder())
         self.engine = Engine(config.specs, config.pools, config.policy, config.providers)
@@ -95,7 +93,6 @@ class Daemon:
         )
         self.engine.our_network = self.network.state
         self.tokens = TokenBook(config.tokens_path, clock)
-        self.access = access_of(config, self.tokens)
         ledger = StoreLedger(self.writer, config.vantage, self.caps)
         self.pauses = Pauses(self.writer)
         self.runner = Runner(
@@ -121,6 +118,7 @@ class Daemon:
             redactor=Redactor(config.secrets),
             on_result=self._learned,
         )
+        self._answers_at_once = [t for t in self.probeables if t not in self.batches]
         self.months = Months(
             config.specs, config.pools, reader=self.reader, writer=self.writer, clock=clock
         )
@@ -131,7 +129,10 @@ class Daemon:
         )
         self.notifier = Notifier(config.routes, self.reader, self.writer, clock=clock, rng=rng)
         self._rng = rng
-        self.registry = build_registry(self.publisher, self._own_figures)
+        self.answers: Counter[tuple[str, int]] = Counter()
+        self.exposition = exposition(
+            self.publisher, self._own_figures, self.schedule.next_probes, clock
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._resources = ExitStack()
 
@@ -170,8 +171,8 @@ class Daemon:
         await self.pauses.load()
         await asyncio.to_thread(self._replay)
 
-    async def start(self) -> None:
-        """Open the store, replay it, publish, then let probes fire."""
+    async def start(self, before: Daemon | None = None) -> None:
+        """Open the store, replay it, publish, then let probes fire; go on after *before*, stopped."""
         for text in (*self.config.warnings, *self.format_problems):
             log.warning("config.warning", detail=text)
         self.tokens.load()
@@ -179,6 +180,8 @@ class Daemon:
         await self._read_books()
         self.network.resume(await asyncio.to_thread(self.history.network_event))
         self.engine.our_network = self.network.state
+        if before is not None:  # What one process publishes has numbers that grow.
+            self.engine.version = before.engine.version
         self.tick()
         self._tasks = [
             asyncio.create_task(self.lag.beat(), name="lag"),
@@ -187,10 +190,12 @@ class Daemon:
             asyncio.create_task(self.batches.run(), name="batches"),
             asyncio.create_task(self.months.run(), name="months"),
             asyncio.create_task(self.desk.run(), name="reports"),
+            asyncio.create_task(self.desk.commit(), name="report commits"),
             asyncio.create_task(self.upkeep.run(), name="upkeep"),
             asyncio.create_task(self.notifier.run(), name="notifications"),
         ]
-        self.schedule.start(int(self.reader.fact(SCHEDULE_SEED)))
+        seed = int(self.reader.fact(SCHEDULE_SEED))
+        self.schedule.start(seed, before.schedule.seen_to if before else {})
         log.info(
             "daemon.started",
             targets=len(self.config.specs),
@@ -215,11 +220,15 @@ class Daemon:
         self.writer.submit_event(event)
         self._wake.set()
 
+    async def drain(self, grace_s: float = DRAIN_S) -> None:
+        """Fire no more and let what is under way end, for *grace_s* at most; orders stay fresh."""
+        self.schedule.stop()
+        await asyncio.gather(self.runner.drain(grace_s), self.batches.drain(grace_s))
+
     async def stop(self) -> None:
         """Fire no more, drain, commit what is queued, close."""
-        self.schedule.stop()
         self.upkeep.stop()
-        await asyncio.gather(self.runner.drain(), self.batches.drain(), self.notifier.stop())
+        await asyncio.gather(self.drain(), self.notifier.stop())
         await self.network.aclose()
         for task in self._tasks:
             task.cancel()
@@ -261,11 +270,9 @@ class Daemon:
             found.append("no snapshot is published yet")
         elif now > current.snapshot.stale_after:
             found.append(f"the newest snapshot is {now - current.snapshot.made_at:.0f} s old")
-        if self.probeables and not self.schedule.is_running:
+        if self.probeables and not (self.schedule.is_running or self.schedule.is_stopped):
             found.append("the schedule is not running")
-        if self.format_problems:
-            found += self.format_problems
-        found += [p for p in (self.upkeep.problem, self.tokens.problem) if p is not None]
+        found += [*self.format_problems, *filter(None, (self.upkeep.problem, self.tokens.problem))]
         stats = self.writer.stats
         if stats.queue > _QUEUE_ROWS_UNWELL:
             found.append(f"{stats.queue} rows wait for the store: {stats.last_error or 'slow'}")
@@ -330,8 +337,7 @@ class Daemon:
 
     def first_delays(self) -> dict[str, float]:
         """Return in how many seconds each target is probed that nothing recent is known of."""
-        probed = [target_id for target_id in self.probeables if target_id not in self.batches]
-        return first_delays(probed, self.engine, self.config, self.clock.wall())
+        return first_delays(self._answers_at_once, self.engine, self.config, self.clock.wall())
 
     async def _first_probe(self, target_id: str, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
@@ -353,7 +359,10 @@ class Daemon:
             store_pruned_total=self.upkeep.pruned,
             store_bytes=self.reader.size_bytes(),
             store_last_commit_at=stats.last_commit_at,
+            store_oldest_row_at=self.upkeep.oldest_at,
+            answers=dict(self.answers),
             outbox=self.notifier.figures(),
+            reload=self.reloads.figures,
             reports_duplicate=self.desk.counts.duplicates,
             reports_rejected=self.desk.counts.rejected,
             reports_refused=self.desk.counts.refused,
@@ -363,9 +372,13 @@ class Daemon:
         """Return the HTTP application over this daemon."""
         return build_api(
             routes.Sources(
-                access=self.access,
+                access=access_of(self.config, self.tokens),
                 operator=routes.Operator(
-                    self.runner, self.pauses, self.probeables.__contains__, self._learned
+                    self.runner,
+                    self.pauses,
+                    self._answers_at_once.__contains__,
+                    self._learned,
+                    self.reloads,
                 ),
                 desk=self.desk,
                 publisher=self.publisher,
@@ -375,6 +388,7 @@ class Daemon:
                 history=self.history,
                 profile=lambda target: self.engine.profile(target, self.clock.wall()),
                 problems=self.problems,
-                metrics=lambda accept: expose(self.registry, accept),
+                metrics=self.exposition.scrape,
+                answers=self.answers,
             )
         )

@@ -8,6 +8,7 @@ was accepted is on disk before anybody hears of it.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,11 +18,12 @@ from typing import Final
 import structlog
 
 from monitor.clock import Clock
-from monitor.core.reports import RECENT_S, Report, ReportFigures, Witnesses, skew_of
+from monitor.core.hearsay import HORIZON_S
+from monitor.core.reports import Report, ReportFigures, skew_of
 from monitor.core.reports import why_not as _why_not
 from monitor.engine import Engine
 from monitor.errors import MonitorError, StoreError
-from monitor.limits import REPORT_FIGURES_S, REPORTS_WAITING_MAX
+from monitor.limits import REPORT_FIGURES_S, REPORTS_A_COMMIT_MAX, REPORTS_WAITING_MAX
 from monitor.store import reports as rows
 from monitor.store.reader import Reader
 from monitor.store.writer import Writer
@@ -29,6 +31,8 @@ from monitor.store.writer import Writer
 log = structlog.get_logger("imgmon.reports")
 
 _MINUTE_S: Final = 60.0
+# A large body is taken in steps of a fraction of a millisecond, between which readers are served.
+_SLICE: Final = 200
 
 
 class BusyError(MonitorError):
@@ -77,6 +81,9 @@ class _Allowance:
     at: float = field(default=0.0)
 
 
+_Waiting = tuple[rows.Body, asyncio.Future[rows.Stored]]
+
+
 class ReportDesk:
     """Where reports come in. Its methods run on the loop."""
 
@@ -110,9 +117,10 @@ class ReportDesk:
         self._clock = clock
         self._per_minute = per_client_per_minute
         self._on_step = on_step
-        self._witnesses = Witnesses()
         self._allowances: dict[str, _Allowance] = {}
         self._waiting = 0
+        self._bodies: deque[_Waiting] = deque()
+        self._come = asyncio.Event()
         self._is_changed = True
         self.counts = DeskCounts()
 
@@ -137,70 +145,116 @@ class ReportDesk:
         skew_s = skew_of(sent_at, now)
         good: list[Report] = []
         rejected: list[Rejected] = []
-        for index, told in reports:
-            report = told._replace(at=told.at + skew_s)
+        for place, (index, told) in enumerate(reports):
+            if place % _SLICE == 0:
+                await asyncio.sleep(0)
+            report = told._replace(at=told.at + skew_s) if skew_s else told
             why = _why_not(report, self._targets, now)
             if why is None:
                 good.append(report)
             else:
                 rejected.append(Rejected(index, report.id, *why))
-        self._waiting += len(good)
-        try:
-            stored = await self._store(client, good, now, skew_s)
-        finally:
-            self._waiting -= len(good)
-        self._tell(client, stored.new)
+        stored = await self._store(client, good, now, skew_s)
         self.counts.duplicates += stored.duplicates
         self.counts.rejected += len(rejected) + bad
         return Receipt(len(stored.new), stored.duplicates, tuple(rejected), skew_s)
 
     def _admit(self, client: str, count: int) -> None:
         """Take *count* from what the client may send; BusyError where that is not enough."""
-        if self._waiting + count > REPORTS_WAITING_MAX:
-            self.counts.refused += count
-            raise BusyError(f"{self._waiting} reports wait for the store", 1.0)
+        self._check_room(count)
         now = self._clock.monotonic()
         allowance = self._allowances.setdefault(client, _Allowance(self._per_minute, now))
         rate = self._per_minute / _MINUTE_S
         allowance.left = min(self._per_minute, allowance.left + (now - allowance.at) * rate)
         allowance.at = now
-        if count > allowance.left:
+        # A full bucket lets any one body pass, or a small limit would never let a large one.
+        if allowance.left < min(count, self._per_minute):
             self.counts.refused += count
             raise BusyError(
                 f"{client!r} may send {self._per_minute} reports a minute",
-                min(_MINUTE_S, max(1.0, (count - allowance.left) / rate)),
+                max(1.0, (min(count, self._per_minute) - allowance.left) / rate),
             )
         allowance.left -= count
+
+    def _check_room(self, count: int) -> None:
+        if self._waiting + count > REPORTS_WAITING_MAX:
+            self.counts.refused += count
+            raise BusyError(f"{self._waiting} reports wait for the store", 1.0)
 
     async def _store(
         self, client: str, reports: Sequence[Report], now: float, skew_s: float
     ) -> rows.Stored:
         if not reports:
             return rows.Stored((), 0)
-        work = partial(rows.store, client=client, reports=reports, received_at=now, skew_s=skew_s)
-        # Once it is on its way a client that hangs up changes nothing: it is stored, and told.
-        return await asyncio.shield(asyncio.wrap_future(self._writer.ask(work)))
+        text = await _text_of(reports)
+        body = rows.Body(client=client, reports=reports, text=text, received_at=now, skew_s=skew_s)
+        self._check_room(len(reports))  # Others may have come while this one was read.
+        done: asyncio.Future[rows.Stored] = asyncio.get_running_loop().create_future()
+        self._bodies.append((body, done))
+        self._waiting += len(reports)
+        self._come.set()
+        return await done
 
-    def _tell(self, client: str, reports: Sequence[Report]) -> None:
-        if not reports:
+    async def commit(self) -> None:
+        """
+        Commit what waits, in groups, until cancelled; what waits then is not taken.
+
+        Whoever hangs up changes nothing: what is on its way is stored, and told.
+        """
+        try:
+            while True:
+                await self._come.wait()
+                self._come.clear()
+                while self._bodies:
+                    group = self._group()
+                    await self._commit(group)
+                    self._waiting -= sum(len(body.reports) for body, _ in group)
+        finally:
+            for _, done in self._bodies:
+                _fail(done, StoreError("the daemon stops"))
+            self._bodies.clear()
+            self._waiting = 0
+
+    def _group(self) -> list[_Waiting]:
+        """Take the oldest bodies that wait, as many as one commit holds, and at least one."""
+        group, count = [self._bodies.popleft()], 0
+        while self._bodies:
+            count += len(group[-1][0].reports)
+            if count + len(self._bodies[0][0].reports) > REPORTS_A_COMMIT_MAX:
+                break
+            group.append(self._bodies.popleft())
+        return group
+
+    async def _commit(self, group: Sequence[_Waiting]) -> None:
+        work = partial(rows.store, bodies=[body for body, _ in group])
+        try:
+            stored, minutes = await asyncio.wrap_future(self._writer.ask(work))
+        except StoreError as error:
+            for _, done in group:
+                _fail(done, error)
             return
-        self._is_changed = True
-        for target, step in self._witnesses.hear(client, reports).items():
-            self._engine.report(target, step.at, step.error)
-            self._on_step(target)
+        except asyncio.CancelledError:
+            for _, done in group:
+                _fail(done, StoreError("the daemon stops"))
+            raise
+        if minutes:
+            self._is_changed = True
+            for target in self._engine.reported(minutes, self._clock.wall()):
+                self._on_step(target)
+        for (_, done), one in zip(group, stored, strict=True):
+            if not done.done():
+                done.set_result(one)
 
     def restore(self) -> None:
         """
-        Hear again what came in the last minutes, so that a restart forgets no failure.
+        Hear again what was said in the last hour, so that a restart forgets no failure.
 
         Runs in the thread that replays the store.
         """
+        now = self._clock.wall()
         with self._reader.snapshot() as connection:
-            found = list(rows.recent(connection, self._clock.wall() - RECENT_S))
-        for client, report in found:
-            if report.target in self._targets:
-                for target, step in self._witnesses.hear(client, [report]).items():
-                    self._engine.report(target, step.at, step.error)
+            told = rows.minutes(connection, now - 2 * HORIZON_S)
+        self._engine.reported(told, now)
 
     async def run(self) -> None:
         """Keep the figures of reports up to date."""
@@ -222,13 +276,23 @@ class ReportDesk:
         self._engine.reports = await asyncio.to_thread(self._figures)
 
     def _figures(self) -> ReportFigures:
-        alone = {
-            target: clients
-            for target in self._targets
-            if (clients := self._witnesses.failing_alone(target))
-        }
+        alone = self._engine.failing_alone()
         with self._reader.snapshot() as connection:
             return rows.figures(connection, self._windows_of, self._clock.wall(), alone)
 
     def _windows_of(self, target: str) -> Mapping[str, float]:
         return self._engine.windows_of(target)
+
+
+async def _text_of(reports: Sequence[Report]) -> str:
+    """Return *reports* as the store takes them."""
+    parts = []
+    for first in range(0, len(reports), _SLICE):
+        parts.append(rows.text_of(reports[first : first + _SLICE])[1:-1])
+        await asyncio.sleep(0)
+    return f"[{','.join(parts)}]"
+
+
+def _fail(done: asyncio.Future[rows.Stored], error: StoreError) -> None:
+    if not done.done():
+        done.set_exception(error)

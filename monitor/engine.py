@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 
 from monitor.core.finding import Finding
 from monitor.core.gaps import Gap
-from monitor.core.health import HealthState, fold, fold_report, judge
+from monitor.core.health import HealthState, fold, judge
+from monitor.core.hearsay import NOTHING, Hearing, Hearsay, demoted
 from monitor.core.histories import history_of
 from monitor.core.journal import Entry, Journal, Kept
 from monitor.core.liveness import FreeCalls, heard, is_due, show
@@ -50,6 +51,7 @@ from monitor.core.snapshot import (
 )
 from monitor.core.spec import Policy, PoolSpec, ProviderSpec, TargetSpec
 from monitor.core.spend import Spending
+from monitor.core.tallies import Tallies
 from monitor.core.totals import Counters
 from monitor.core.window import History, Sample
 from monitor.limits import STALE_AFTER_S, TICK_S_MAX
@@ -70,6 +72,8 @@ class _Tracked:
     state: HealthState = field(default_factory=HealthState)
     pace: Pace = field(default_factory=Pace)
     calls: FreeCalls = field(default_factory=FreeCalls)
+    hearing: Hearing = field(default_factory=Hearing)
+    hearsay: Hearsay = NOTHING
     last: ProbeResult | None = None
     view: TargetView | None = None
     viewed_at: float = float("-inf")
@@ -134,7 +138,7 @@ class Engine:
         self._money_shares: Mapping[str, float] = {}
         self._orders: dict[tuple[str, str], Order] = {}
         self._changed: list[Order] = []
-        self._version = 0
+        self.version = 0
         self._counters = Counters()
         self._journal = Journal(policy)
         self.log_counts = LogCounts()
@@ -170,6 +174,7 @@ class Engine:
         if result.target_id in self._tracked:
             self._fold(result)
             self._counters.probe(result)
+            self._listen(self._tracked[result.target_id], result.started_at + result.duration_s)
 
     def _fold(self, result: Finding) -> None:
         tracked = self._tracked.get(result.target_id)
@@ -207,16 +212,26 @@ class Engine:
             kind = kind_of(limit, spec)
             self._told[kind] = learn(self._told.get(kind), limit, answered_at)
 
-    def report(self, target_id: str, at: float, error: ErrorClass | None) -> None:
-        """
-        Fold what a client's request of wall time *at* came to: *error*, None for a picture.
+    def reported(self, told: Tallies, now: float) -> set[str]:
+        """Fold reports of clients by minute; return the targets that they accuse now, or no longer."""
+        known = {key.target: self._tracked.get(key.target) for key in told}
+        heard = {target: t for target, t in known.items() if t is not None}
+        before = {target: t.hearsay.accusation for target, t in heard.items()}
+        for key, said in told.items():
+            if key.target in heard:
+                heard[key.target].hearing.tell(key, said)
+        changed = {t for t in heard if self._listen(heard[t], now).accusation != before[t]}
+        for target in changed:
+            heard[target].is_dirty = True
+        return changed
 
-        What is older than the newest generation of our own says nothing that is not known better.
-        """
-        tracked = self._tracked.get(target_id)
-        if tracked is not None and at > (tracked.pace.last_start or float("-inf")):
-            tracked.is_dirty = True
-            tracked.state = fold_report(tracked.state, at, error, self._policy)
+    def _listen(self, tracked: _Tracked, now: float) -> Hearsay:
+        tracked.hearsay = tracked.hearing.listen(now, tracked.pace.good_at)
+        return tracked.hearsay
+
+    def failing_alone(self) -> dict[str, tuple[str, ...]]:
+        """Return the clients whose failures are their own trouble, by target."""
+        return {target: t.hearsay.alone for target, t in self._tracked.items() if t.hearsay.alone}
 
     def gap(self, gap: Gap) -> None:
         """Count a slot in which no probe ran."""
@@ -254,7 +269,8 @@ class Engine:
         tracked = self._tracked[target_id]
         if tracked.spec.is_batch:  # A job confirms nothing soon: its slots alone are measured.
             return None
-        due = extra_due(tracked.state, tracked.pace, tracked.spec, self._policy, next_slot_at)
+        of, told = (tracked.state, tracked.pace, tracked.spec), tracked.hearsay.accusation
+        due = extra_due(*of, self._policy, next_slot_at, accusation=told)
         return due and (maintenance_end(tracked.spec.maintenance, due) or due)
 
     def last_start(self, target_id: str) -> float | None:
@@ -265,7 +281,8 @@ class Engine:
     def health(self, target_id: str, now: float) -> Health:
         """Return the judged state of one target at *now*."""
         tracked = self._tracked[target_id]
-        return judge(tracked.state, now, spec=tracked.spec, policy=self._policy)
+        health = judge(tracked.state, now, spec=tracked.spec, policy=self._policy)
+        return demoted(health, tracked.hearsay.accusation, now)
 
     def last(self, target_id: str) -> LastProbe | None:
         """Return the newest generation of one target; None before the first."""
@@ -321,12 +338,10 @@ class Engine:
                     if before is not None:  # The first order ever is no change of one.
                         self._counters.order_change(key)
                 self._orders[key] = order
-        self._money_shares = shares(
-            wishes(views.values(), self._orders.values()), self.spending.caps, now
-        )
-        self._version += 1
+        self._money_shares = shares(wishes(views, self._orders.values()), self.spending.caps, now)
+        self.version += 1
         return Snapshot(
-            version=self._version,
+            version=self.version,
             made_at=now,
             stale_after=now + STALE_AFTER_S,
             targets=views,
@@ -336,6 +351,7 @@ class Engine:
             quotas=self._quotas(now),
             our_network=self.our_network,
             log_counts=self.log_counts,
+            tallies=dict(self._counters.tallies),
             reports=self.reports,
             paused=self.paused,
             policy=self._policy,
@@ -364,6 +380,7 @@ class Engine:
         windows = {name: f for name, f in figures.items() if name in self._policy.windows}
         until = self.our_network.suspect_since
         health = judge(tracked.state, now, spec=spec, policy=self._policy, heard_until=until)
+        health = demoted(health, self._listen(tracked, now).accusation, now)
         self._journal.observe(spec, health, now)
         view = TargetView(
             spec=spec,

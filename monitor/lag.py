@@ -35,8 +35,9 @@ class LagMeter:
             self._late.append((now, late_s))
 
     def worst_since(self, since: float) -> float:
-        """Return the longest delay noted at or after *since* (monotonic), in seconds."""
-        return max((late for at, late in self._late if at >= since), default=0.0)
+        """Return the longest delay noted at or after *since* (monotonic), in seconds; in any thread."""
+        # A copy: a scrape asks in a thread while the loop notes.
+        return max((late for at, late in tuple(self._late) if at >= since), default=0.0)
 
     def worst_recent(self, within_s: float = 60.0) -> float:
         """Return the longest delay of the last *within_s* seconds."""

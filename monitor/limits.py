@@ -37,6 +37,10 @@ BATCH_TURN_S: Final = 2.0  # How soon a request to cancel is seen.
 LOOP_LAG_VOID_S: Final = 1.0  # A stall this long makes a latency ours, not the provider's.
 CLOCK_STEP_VOID_S: Final = 5.0  # Wall and monotonic time may drift by NTP slew, not by this.
 DRAIN_S: Final = 10.0  # Grace for running probes at shutdown; then they are void.
+# A reload waits for running probes as long as the longest deadline, and no longer than this.
+RELOAD_DRAIN_S_MAX: Final = 600.0
+# After a deadline: decoding, and the question whether our own network is up.
+RELOAD_DRAIN_S_MORE: Final = 10.0
 
 REFERENCE_HOSTS_MAX: Final = 10
 REFERENCE_ANSWER_S_MAX: Final = 5.0  # A failed probe is held so long at most.
@@ -75,6 +79,7 @@ RATE_LIMIT_WAIT_S_MAX: Final = 900.0
 RATE_LIMIT_WAIT_S_DEFAULT: Final = 60.0
 # Rows of clients that wait for the store: about a second of what it takes; what is above is refused.
 REPORTS_WAITING_MAX: Final = 50_000
+REPORTS_A_COMMIT_MAX: Final = 4_000  # Money that is asked for waits for one commit at most: 50 ms.
 REPORT_FIGURES_S: Final = 30.0  # Figures of reports are read anew this often: 0.2 s for 20 pairs.
 # Held requests: a socket each, and a process has 1024 unless told otherwise.
 LONG_POLLS_MAX: Final = 500

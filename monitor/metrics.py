@@ -1,5 +1,5 @@
 """
-Prometheus exposition: a collector that renders the current snapshot, and metrics of ourselves.
+Prometheus exposition of the published snapshot and of ourselves, in the pieces it is rendered by.
 
 It keeps no counters of its own for what the snapshot holds. A figure without data has no series:
 a dashboard shows a gap, never a zero.
@@ -7,43 +7,36 @@ a dashboard shows a gap, never a zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-)
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+from prometheus_client import ProcessCollector
 
-from monitor.core.availability import Ratio
-from monitor.core.sketch import LATENCY_BUCKETS_S
-from monitor.core.snapshot import (
-    LifeSign,
-    Liveness,
-    LogCounts,
-    Snapshot,
-    State,
-    TargetView,
-    Totals,
-)
-from monitor.outbox_metrics import OUTBOX_NAMES, OutboxFigures, outbox_families
+from monitor.clock import Clock
+from monitor.core.events import EventKind
+from monitor.core.snapshot import Order, Snapshot
+from monitor.core.tally import Tally
+from monitor.exposition import OWN, Exposition, Families, Piece, Spec
+from monitor.outbox_metrics import OUTBOX_SPECS, OutboxFigures, put_outbox
 from monitor.publisher import Publisher
+from monitor.reload_metrics import RELOAD_SPECS, ReloadFigures, put_reload
 from monitor.report_metrics import (
     REPORT_COUNTERS,
-    REPORT_GAUGES,
-    REPORTS,
+    REPORT_SPECS,
+    TargetReports,
     put_reports,
-    report_counters,
+    reports_by_target,
 )
-from monitor.slo_metrics import SLO_GAUGES, put_slo
+from monitor.target_metrics import (
+    TARGET_SPECS,
+    TargetCounts,
+    coverage_families,
+    coverage_of,
+    seen_of,
+    target_families,
+)
 from monitor.version import __version__
 
 
@@ -65,107 +58,19 @@ class SelfFigures:
     store_bytes: int
     store_last_commit_at: float | None
     outbox: OutboxFigures
+    reload: ReloadFigures
     reports_duplicate: int
     reports_rejected: int
     reports_refused: int
+    store_oldest_row_at: float | None = None
+    answers: Mapping[tuple[str, int], int] = field(default_factory=dict)  # By (route, status).
 
 
-Spec = tuple[str, str, tuple[str, ...]]
-Put = Callable[[str, tuple[str, ...], float | None], None]
-_T: Final = ("target",)
-_TW: Final = ("target", "window")
 _CAP: Final = ("scope", "id", "period")
 _QUOTA: Final = ("provider", "period")
+_ORDER: Final = ("pool", "profile")
 
-GAUGES: Final[tuple[Spec, ...]] = (
-    ("imgmon_target_state", "1 for the state a target is in, 0 for the others.", (*_T, "state")),
-    (
-        "imgmon_availability_ratio",
-        "Good share of scheduled probes: view provider or user.",
-        (*_TW, "view", "source"),
-    ),
-    (
-        "imgmon_availability_ratio_lower",
-        "Lower end of the 95 % Wilson interval.",
-        (*_TW, "view", "source"),
-    ),
-    (
-        "imgmon_availability_ratio_upper",
-        "Upper end of the 95 % Wilson interval.",
-        (*_TW, "view", "source"),
-    ),
-    (
-        "imgmon_availability_samples",
-        "Scheduled probes the ratio rests on.",
-        (*_TW, "view", "source"),
-    ),
-    ("imgmon_coverage_ratio", "Share of the window that samples speak for.", _TW),
-    (
-        "imgmon_latency_quantile_seconds",
-        "Nearest-rank quantile of good probes.",
-        (*_TW, "quantile"),
-    ),
-    (
-        "imgmon_latency_quantile_seconds_lower",
-        "One-sided 95 % lower bound; absent where unsupported.",
-        (*_TW, "quantile"),
-    ),
-    (
-        "imgmon_latency_quantile_seconds_upper",
-        "One-sided 95 % upper bound; absent where unsupported.",
-        (*_TW, "quantile"),
-    ),
-    ("imgmon_latency_samples", "Good probes the quantiles rest on.", _TW),
-    ("imgmon_timeouts_ratio", "Timeouts among good and bad scheduled probes.", _TW),
-    (
-        "imgmon_priority_rank",
-        "Place in the order, 1 first.",
-        ("pool", "profile", "target"),
-    ),
-    (
-        "imgmon_priority_index_usd",
-        "Expected cost of one delivered image.",
-        ("pool", "profile", "target"),
-    ),
-    ("imgmon_spend_cap_usd", "Hard cap on probe money per UTC day or month.", _CAP),
-    ("imgmon_spend_cap_used_ratio", "Booked share of a cap in its running period.", _CAP),
-    ("imgmon_spend_today_usd", "Probe money booked since UTC midnight.", ("provider",)),
-    (
-        "imgmon_quota_limit",
-        "Requests a provider takes a period, as configured or as its replies told.",
-        ("provider", "period", "source"),
-    ),
-    ("imgmon_quota_used", "Probes booked in the running period.", _QUOTA),
-    (
-        "imgmon_quota_remaining",
-        "Requests left by what the provider said; absent where it said nothing.",
-        _QUOTA,
-    ),
-    ("imgmon_retry_at_timestamp_seconds", "When a waiting target is worth a call again.", _T),
-    ("imgmon_last_probe_timestamp_seconds", "Start of the newest generation.", _T),
-    ("imgmon_liveness_success", "1 when free calls are answered, 0 when they fail.", _T),
-    ("imgmon_liveness_timestamp_seconds", "Start of the newest free call.", _T),
-    ("imgmon_balance_usd", "Money left on the account, where free calls tell it.", _T),
-    (
-        "imgmon_model_shutdown_timestamp_seconds",
-        "Midnight UTC from which the model will be gone.",
-        _T,
-    ),
-    ("imgmon_target_price_usd", "Configured price of one image.", _T),
-    *SLO_GAUGES,
-    *REPORT_GAUGES,
-    ("imgmon_incident_open", "1 while an incident of the target lasts, else 0.", _T),
-    ("imgmon_our_network_suspect", "1 while our own network is thought to be down, else 0.", ()),
-)
-COUNTERS: Final[tuple[Spec, ...]] = (
-    ("imgmon_probes", "Probes finished.", (*_T, "kind", "outcome", "error")),
-    ("imgmon_spend_usd", "Money booked for probes.", _T),
-    ("imgmon_gaps", "Slots without a probe.", (*_T, "reason")),
-    ("imgmon_priority_changes", "Changes of an order.", ("pool", "profile")),
-    ("imgmon_incidents", "Incidents, by the class that opened them.", (*_T, "error")),
-    ("imgmon_events", "Events in the log.", ("kind",)),
-)
-HISTOGRAM: Final[Spec] = ("imgmon_probe_duration_seconds", "Latency of good generations.", _T)
+# Name, what it says, and the field of SelfFigures that holds it.
 SELF_GAUGES: Final[tuple[tuple[str, str, str], ...]] = (
     ("imgmon_loop_lag_seconds", "Longest recent stall of the event loop.", "loop_lag_max_s"),
     (
@@ -181,6 +86,11 @@ SELF_GAUGES: Final[tuple[tuple[str, str, str], ...]] = (
         "imgmon_store_last_commit_timestamp_seconds",
         "Last committed batch.",
         "store_last_commit_at",
+    ),
+    (
+        "imgmon_store_oldest_row_timestamp_seconds",
+        "Start of the oldest generation that is kept; absent in the first minute.",
+        "store_oldest_row_at",
     ),
 )
 SELF_COUNTERS: Final[tuple[tuple[str, str, str], ...]] = (
@@ -200,73 +110,166 @@ SELF_COUNTERS: Final[tuple[tuple[str, str, str], ...]] = (
     ("imgmon_store_pruned_rows", "Rows removed because of their age.", "store_pruned_total"),
     *REPORT_COUNTERS,
 )
-SNAPSHOT_GAUGES: Final[tuple[tuple[str, str], ...]] = (
-    ("imgmon_snapshot_timestamp_seconds", "When the published snapshot was made."),
+SELF_SPECS: Final = (
+    Spec("imgmon_build", "Version of the daemon.", ("version",), "info"),
+    *(Spec(name, text) for name, text, _ in SELF_GAUGES),
+    *(Spec(name, text, (), "counter") for name, text, _ in SELF_COUNTERS),
+    *OUTBOX_SPECS,
+    *RELOAD_SPECS,
+    Spec("imgmon_http_requests", "Requests answered.", ("route", "status"), "counter"),
 )
-BUILD: Final = ("imgmon_build", "Version of the daemon.")
+ORDER_SPECS: Final = (
+    Spec("imgmon_priority_rank", "Place in the order, 1 first.", (*_ORDER, "target")),
+    Spec("imgmon_priority_index_usd", "Expected cost of one delivered image.", (*_ORDER, "target")),
+    Spec(
+        "imgmon_priority_all_degraded",
+        "1 while all of the order wait, are down or unusable.",
+        _ORDER,
+    ),
+    Spec("imgmon_priority_version", "Number of the order's last decision.", _ORDER),
+    Spec("imgmon_priority_changed_timestamp_seconds", "When the order last changed.", _ORDER),
+    Spec("imgmon_priority_changes", "Changes of an order.", _ORDER, "counter"),
+)
+SNAPSHOT_SPECS: Final = (
+    Spec("imgmon_snapshot_timestamp_seconds", "When the published snapshot was made."),
+    Spec(
+        "imgmon_priority_valid_until_timestamp_seconds",
+        "Past this the order is stale.",
+        _ORDER,
+    ),
+    Spec("imgmon_spend_cap_usd", "Hard cap on probe money per UTC day or month.", _CAP),
+    Spec("imgmon_spend_cap_used_ratio", "Booked share of a cap in its running period.", _CAP),
+    Spec("imgmon_spend_today_usd", "Probe money booked since UTC midnight.", ("provider",)),
+    Spec(
+        "imgmon_quota_limit",
+        "Requests a provider takes a period, as configured or as its replies told.",
+        (*_QUOTA, "source"),
+    ),
+    Spec("imgmon_quota_used", "Probes booked in the running period.", _QUOTA),
+    Spec(
+        "imgmon_quota_remaining",
+        "Requests left by what the provider said; absent where it said nothing.",
+        _QUOTA,
+    ),
+    Spec("imgmon_our_network_suspect", "1 while our own network is thought to be down, else 0."),
+    Spec("imgmon_events", "Events in the log.", ("kind",), "counter"),
+)
+SPECS: Final = (*SELF_SPECS, *TARGET_SPECS, *REPORT_SPECS, *ORDER_SPECS, *SNAPSHOT_SPECS)
+# What clients report of availability stands beside what canaries measure of it.
+_REPORTED: Final = {spec.name: spec for spec in (*TARGET_SPECS, *REPORT_SPECS)}
 
 
 def names() -> tuple[str, ...]:
-    """Return the name of every metric as a query uses it."""
-    return (
-        *(name for name, _, _ in GAUGES),
-        *(f"{name}_total" for name, _, _ in (*COUNTERS, REPORTS)),
-        HISTOGRAM[0],
-        *(name for name, _, _ in SELF_GAUGES),
-        *(f"{name}_total" for name, _, _ in SELF_COUNTERS),
-        *OUTBOX_NAMES,
-        *(name for name, _ in SNAPSHOT_GAUGES),
-        f"{BUILD[0]}_info",
-    )
+    """Return the name of every metric as a query uses it; those of the process not among them."""
+    return tuple(spec.shown for spec in (*SPECS, *OWN))
 
 
-class SnapshotCollector(Collector):
-    """Renders the published snapshot and the daemon's figures of itself."""
+def exposition(
+    publisher: Publisher,
+    own: Callable[[], SelfFigures],
+    next_probes: Callable[[], Mapping[str, float]],
+    clock: Clock,
+) -> Exposition:
+    """
+    Return the exposition of what is published and of the daemon.
 
-    def __init__(self, publisher: Publisher, own: Callable[[], SelfFigures]) -> None:
-        """Read *publisher* and *own* at every scrape."""
-        self._publisher = publisher
-        self._own = own
+    Args:
+        publisher: Read once a page: all of it is of one version.
+        own: Figures of the daemon itself; called in a thread, may raise.
+        next_probes: Target id to the wall time of its next probe; likewise.
+        clock: Measures how long rendering takes.
+    """
+    process = ProcessCollector(registry=None)
 
-    def collect(self) -> Iterator[Metric]:
-        """Yield every family, all of one version of the snapshot."""
-        yield InfoMetricFamily(BUILD[0], BUILD[1], value={"version": __version__})
-        own = self._own()
-        for name, text, field in SELF_GAUGES:
-            value = getattr(own, field)
-            if value is not None:
-                yield GaugeMetricFamily(name, text, value=value)
-        for name, text, field in SELF_COUNTERS:
-            yield CounterMetricFamily(name, text, value=getattr(own, field))
-        yield from outbox_families(own.outbox)
-        current = self._publisher.current
-        if current is None:
-            return
-        snapshot = current.snapshot
-        name, text = SNAPSHOT_GAUGES[0]
-        yield GaugeMetricFamily(name, text, value=snapshot.made_at)
-        yield from gauges(snapshot)
-        yield from counters(snapshot.totals, snapshot.log_counts)
-        yield from report_counters(snapshot.reports)
+    def pieces() -> Iterator[Piece]:
+        yield Piece("self", None, lambda: _self_families(own()))
+        yield Piece("process", None, lambda: process)
+        if (current := publisher.current) is not None:
+            yield from snapshot_pieces(current.snapshot, next_probes)
+
+    return Exposition(SPECS, pieces, clock)
 
 
-def gauges(snapshot: Snapshot) -> Iterable[Metric]:
-    """Return the gauge families of *snapshot*; what is unknown has no series."""
-    families = {name: GaugeMetricFamily(name, text, labels=labels) for name, text, labels in GAUGES}
+def _self_families(own: SelfFigures) -> Families:
+    families = Families({spec.name: spec for spec in SELF_SPECS})
+    families.put("imgmon_build", (__version__,), 1)
+    for name, _, figure in (*SELF_GAUGES, *SELF_COUNTERS):
+        families.put(name, (), getattr(own, figure))
+    put_outbox(families, own.outbox)
+    put_reload(families, own.reload)
+    for (route, status), count in own.answers.items():
+        families.put("imgmon_http_requests", (route, str(status)), count)
+    return families
 
-    def put(name: str, labels: tuple[str, ...], value: float | None) -> None:
-        if value is not None:
-            families[name].add_metric(labels, value)
 
-    is_suspect = snapshot.our_network.is_suspect
-    put("imgmon_our_network_suspect", (), None if is_suspect is None else float(is_suspect))
+def snapshot_pieces(
+    snapshot: Snapshot, next_probes: Callable[[], Mapping[str, float]]
+) -> Iterator[Piece]:
+    """Yield the pieces of *snapshot*: one for each target and order, and one for the rest."""
+    yield Piece("snapshot", None, lambda: _snapshot_families(snapshot))
+    due = next_probes()
+    counts = counts_by_target(snapshot)
     for target, view in snapshot.targets.items():
-        _target_gauges(put, target, view)
-    for (pool, profile), order in snapshot.orders.items():
-        for place in order.places:
-            labels = (pool, profile, place.target)
-            put("imgmon_priority_rank", labels, place.rank)
-            put("imgmon_priority_index_usd", labels, place.index_usd)
+        made_of = (view, counts[target], snapshot.tallies.get(target, Tally()), due.get(target))
+        state = (seen_of(view), *made_of[1:])
+        yield Piece(("target", target), state, partial(target_families, *made_of))
+        coverage = coverage_of(view)
+        yield Piece(("coverage", target), coverage, partial(coverage_families, target, coverage))
+    for target, reports in reports_by_target(snapshot).items():
+        yield Piece(("reports", target), reports, partial(_report_families, target, reports))
+    for key, order in snapshot.orders.items():
+        changes = snapshot.totals.order_changes.get(key, 0)
+        ranked = tuple((place.target, place.rank, place.index_usd) for place in order.places)
+        decided = (order.version, order.changed_at, order.all_degraded, changes, ranked)
+        yield Piece(("order", *key), decided, partial(_order_families, order, changes))
+
+
+def counts_by_target(snapshot: Snapshot) -> dict[str, TargetCounts]:
+    """Return the totals of every target there is; what the store holds of others is left out."""
+    counts = {target: TargetCounts() for target in snapshot.targets}
+    totals = snapshot.totals
+    for key, count in totals.probes.items():
+        if key.target in counts:
+            counts[key.target].probes[key.kind, key.outcome, key.error] = count
+    for (target, reason), count in totals.gaps.items():
+        if target in counts:
+            counts[target].gaps[reason] = count
+    for (target, error), count in snapshot.log_counts.incidents.items():
+        if target in counts:
+            counts[target].incidents[error] = count
+    for target, of in counts.items():
+        of.spend_usd = totals.spend_usd.get(target, 0.0)
+        of.latencies = totals.latency_counts.get(target)
+        of.latency_sum_s = totals.latency_sum_s.get(target, 0.0)
+    return counts
+
+
+def _report_families(target: str, reports: TargetReports) -> Families:
+    families = Families(_REPORTED)
+    put_reports(families, target, reports)
+    return families
+
+
+def _order_families(order: Order, changes: int) -> Families:
+    families = Families({spec.name: spec for spec in ORDER_SPECS})
+    key = (order.pool.id, order.profile.name)
+    for place in order.places:
+        families.put("imgmon_priority_rank", (*key, place.target), place.rank)
+        families.put("imgmon_priority_index_usd", (*key, place.target), place.index_usd)
+    families.put("imgmon_priority_all_degraded", key, order.all_degraded)
+    families.put("imgmon_priority_version", key, order.version)
+    families.put("imgmon_priority_changed_timestamp_seconds", key, order.changed_at)
+    families.put("imgmon_priority_changes", key, changes)
+    return families
+
+
+def _snapshot_families(snapshot: Snapshot) -> Families:
+    families = Families({spec.name: spec for spec in SNAPSHOT_SPECS})
+    put = families.put
+    put("imgmon_snapshot_timestamp_seconds", (), snapshot.made_at)
+    put("imgmon_our_network_suspect", (), snapshot.our_network.is_suspect)
+    for key, order in snapshot.orders.items():
+        put("imgmon_priority_valid_until_timestamp_seconds", key, order.valid_until)
     for provider, spent in snapshot.spending.today_usd.items():
         put("imgmon_spend_today_usd", (provider,), spent)
     for use in snapshot.spending.caps:
@@ -279,87 +282,6 @@ def gauges(snapshot: Snapshot) -> Iterable[Metric]:
             put("imgmon_quota_limit", (*of, source.value), requests)
         put("imgmon_quota_used", of, quota.used)
         put("imgmon_quota_remaining", of, quota.remaining)
-    put_reports(put, snapshot)
-    return families.values()
-
-
-def _target_gauges(put: Put, target: str, view: TargetView) -> None:
-    for state in State:
-        put("imgmon_target_state", (target, state.value), float(view.health.state is state))
-    put("imgmon_retry_at_timestamp_seconds", (target,), view.health.retry_at)
-    put("imgmon_target_price_usd", (target,), view.spec.price_usd)
-    put("imgmon_incident_open", (target,), float(bool(view.incidents)))
-    if view.last is not None:
-        put("imgmon_last_probe_timestamp_seconds", (target,), view.last.started_at)
-    _liveness_gauges(put, target, view.liveness)
-    put_slo(put, target, view)
-    for window, figures in view.windows.items():
-        ratios: dict[str, Ratio] = {"provider": figures.provider, "user": figures.user}
-        for of, ratio in ratios.items():
-            labels = (target, window, of, "canary")
-            put("imgmon_availability_ratio", labels, ratio.value)
-            put("imgmon_availability_ratio_lower", labels, ratio.lower)
-            put("imgmon_availability_ratio_upper", labels, ratio.upper)
-            put("imgmon_availability_samples", labels, ratio.n)
-        put("imgmon_coverage_ratio", (target, window), figures.coverage)
-        put("imgmon_latency_samples", (target, window), figures.latency_n)
-        put("imgmon_timeouts_ratio", (target, window), figures.timeout_ratio)
-        for q, quantile in figures.quantiles.items():
-            quantile_labels = (target, window, str(q))
-            put("imgmon_latency_quantile_seconds", quantile_labels, quantile.value)
-            put("imgmon_latency_quantile_seconds_lower", quantile_labels, quantile.lower)
-            put("imgmon_latency_quantile_seconds_upper", quantile_labels, quantile.upper)
-
-
-def _liveness_gauges(put: Put, target: str, liveness: Liveness) -> None:
-    if liveness.state is not LifeSign.UNKNOWN:
-        put("imgmon_liveness_success", (target,), float(liveness.state is LifeSign.OK))
-    put("imgmon_liveness_timestamp_seconds", (target,), liveness.at)
-    put("imgmon_balance_usd", (target,), liveness.balance_usd)
-    if liveness.shutdown_on is not None:
-        gone = datetime.fromisoformat(liveness.shutdown_on).replace(tzinfo=UTC).timestamp()
-        put("imgmon_model_shutdown_timestamp_seconds", (target,), gone)
-
-
-def counters(totals: Totals, log: LogCounts) -> Iterator[Metric]:
-    """Yield the cumulative families."""
-    probes, spend, gaps, changes, incidents, events = (
-        CounterMetricFamily(name, text, labels=labels) for name, text, labels in COUNTERS
-    )
-    for key, count in totals.probes.items():
-        probes.add_metric((key.target, key.kind, key.outcome, key.error), count)
-    for target, usd in totals.spend_usd.items():
-        spend.add_metric((target,), usd)
-    for (target, reason), count in totals.gaps.items():
-        gaps.add_metric((target, reason.value), count)
-    for (pool, profile), count in totals.order_changes.items():
-        changes.add_metric((pool, profile), count)
-    for (target, error), count in log.incidents.items():
-        incidents.add_metric((target, error), count)
-    for kind, count in log.events.items():
-        events.add_metric((kind,), count)
-    yield from (probes, spend, gaps, changes, incidents, events)
-
-    name, text, labels = HISTOGRAM
-    durations = HistogramMetricFamily(name, text, labels=labels)
-    for target, counts in totals.latency_counts.items():
-        bounds = [*map(str, LATENCY_BUCKETS_S), "+Inf"]
-        running, buckets = 0, []
-        for bound, count in zip(bounds, counts, strict=True):
-            running += count
-            buckets.append((bound, running))
-        durations.add_metric((target,), buckets, sum_value=totals.latency_sum_s[target])
-    yield durations
-
-
-def build_registry(publisher: Publisher, own: Callable[[], SelfFigures]) -> CollectorRegistry:
-    """Return a registry of its own: nothing global, so tests and reloads need no clean-up."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(SnapshotCollector(publisher, own))
-    return registry
-
-
-def expose(registry: CollectorRegistry, accept: str) -> tuple[str, bytes]:
-    """Return media type and exposition that fit the Accept header."""
-    encoder, media_type = choose_encoder(accept)
-    return media_type, encoder(registry)
+    for kind in EventKind:
+        put("imgmon_events", (kind.value,), snapshot.log_counts.events.get(kind.value, 0))
+    return families

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
+from monitor.exposition import Families, Spec
 
-_PENDING: Final = ("imgmon_notifications_pending", "Messages that are not sent yet.")
-_OLDEST: Final = (
-    "imgmon_notification_oldest_pending_seconds",
-    "Age of the oldest message that is not sent yet; 0 without any.",
+OUTBOX_SPECS: Final = (
+    Spec("imgmon_notifications_pending", "Messages that are not sent yet."),
+    Spec(
+        "imgmon_notification_oldest_pending_seconds",
+        "Age of the oldest message that is not sent yet; 0 without any.",
+    ),
+    Spec(
+        "imgmon_notification_sends",
+        "Attempts to send a message: sent, failed (tried again) or given_up.",
+        ("route", "result"),
+        "counter",
+    ),
 )
-_SENDS: Final = (
-    "imgmon_notification_sends",
-    "Attempts to send a message: sent, failed (tried again) or given_up.",
-)
-OUTBOX_NAMES: Final = (_PENDING[0], _OLDEST[0], f"{_SENDS[0]}_total")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,9 @@ class OutboxFigures:
     sends: Mapping[tuple[str, str], int]
 
 
-def outbox_families(figures: OutboxFigures) -> Iterator[Metric]:
-    """Yield the families of *figures*; each route has its series from the start."""
-    yield GaugeMetricFamily(*_PENDING, value=figures.pending)
-    yield GaugeMetricFamily(*_OLDEST, value=figures.oldest_s)
-    sends = CounterMetricFamily(*_SENDS, labels=("route", "result"))
+def put_outbox(families: Families, figures: OutboxFigures) -> None:
+    """Put the series of *figures*; each route has its own from the start."""
+    families.put("imgmon_notifications_pending", (), figures.pending)
+    families.put("imgmon_notification_oldest_pending_seconds", (), figures.oldest_s)
     for labels, count in figures.sends.items():
-        sends.add_metric(labels, count)
-    yield sends
+        families.put("imgmon_notification_sends", labels, count)

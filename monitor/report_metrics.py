@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.metrics_core import Metric
-
-from monitor.core.availability import Ratio
-from monitor.core.reports import ReportFigures
+from monitor.core.reports import ClientFigures
 from monitor.core.snapshot import Snapshot
+from monitor.exposition import Families, Spec
 
 _T: Final = ("target",)
-REPORT_GAUGES: Final = (
-    (
+REPORT_SPECS: Final = (
+    Spec(
         "imgmon_reported_latency_quantile_seconds",
         "Quantile of pictures that clients reported, within 1 %.",
         (*_T, "window", "quantile"),
+        "summary",  # Which the label ``quantile`` is reserved for.
     ),
-    ("imgmon_reporting_clients", "Clients that reported.", (*_T, "window")),
-    (
+    Spec("imgmon_reporting_clients", "Clients that reported.", (*_T, "window")),
+    Spec(
         "imgmon_clients_failing_alone",
         "Clients that fail while others succeed: their own trouble.",
         _T,
     ),
-)
-REPORTS: Final = (
-    "imgmon_reports",
-    "Client reports stored.",
-    (*_T, "outcome", "error"),
+    Spec("imgmon_reports", "Client reports stored.", (*_T, "outcome", "error"), "counter"),
 )
 REPORT_COUNTERS: Final = (
     ("imgmon_reports_duplicate", "Reports that were known already.", "reports_duplicate"),
@@ -41,33 +36,50 @@ REPORT_COUNTERS: Final = (
     ),
 )
 
-Put = Callable[[str, tuple[str, ...], float | None], None]
+
+@dataclass(slots=True)
+class TargetReports:
+    """
+    What clients reported of one target.
+
+    Attributes:
+        totals: (outcome, error class or "") to reports.
+        alone: Clients that fail while others succeed.
+    """
+
+    windows: Mapping[str, ClientFigures] = field(default_factory=dict)
+    totals: dict[tuple[str, str], int] = field(default_factory=dict)
+    alone: int = 0
 
 
-def put_reports(put: Put, snapshot: Snapshot) -> None:
-    """Put the gauges of what clients reported; where nothing was reported there is no series."""
-    reports = snapshot.reports
-    for target in {count.target for count in reports.totals} & snapshot.targets.keys():
-        alone = reports.failing_alone.get(target, ())
-        put("imgmon_clients_failing_alone", (target,), len(alone))
-    for target, windows in reports.windows.items():
-        for window, figures in windows.items():
-            put("imgmon_reporting_clients", (target, window), figures.clients)
-            views: dict[str, Ratio] = {"provider": figures.provider, "user": figures.user}
-            for view, ratio in views.items():
-                labels = (target, window, view, "client")
-                put("imgmon_availability_ratio", labels, ratio.value)
-                put("imgmon_availability_ratio_lower", labels, ratio.lower)
-                put("imgmon_availability_ratio_upper", labels, ratio.upper)
-                put("imgmon_availability_samples", labels, ratio.n)
-            for q, value in figures.quantiles.items():
-                put("imgmon_reported_latency_quantile_seconds", (target, window, str(q)), value)
-
-
-def report_counters(reports: ReportFigures) -> Iterator[Metric]:
-    """Yield the cumulative counts of reports."""
-    name, text, labels = REPORTS
-    family = CounterMetricFamily(name, text, labels=labels)
+def reports_by_target(snapshot: Snapshot) -> dict[str, TargetReports]:
+    """Return the reports of every target that there are any of, and that is still configured."""
+    reports, found = snapshot.reports, dict[str, TargetReports]()
     for count, n in reports.totals.items():
-        family.add_metric(tuple(count), n)
-    yield family
+        if count.target in snapshot.targets:
+            of = found.setdefault(count.target, TargetReports())
+            of.totals[count.outcome, count.error] = n
+            of.alone = len(reports.failing_alone.get(count.target, ()))
+    for target, windows in reports.windows.items():
+        if target in snapshot.targets:
+            found.setdefault(target, TargetReports()).windows = windows
+    return found
+
+
+def put_reports(families: Families, target: str, reports: TargetReports) -> None:
+    """Put what clients reported of a target; where nothing was reported there is no series."""
+    put = families.put
+    if reports.totals:
+        put("imgmon_clients_failing_alone", (target,), reports.alone)
+    for ends, n in reports.totals.items():
+        put("imgmon_reports", (target, *ends), n)
+    for window, figures in reports.windows.items():
+        put("imgmon_reporting_clients", (target, window), figures.clients)
+        for view, ratio in (("provider", figures.provider), ("user", figures.user)):
+            labels = (target, window, view, "client")
+            put("imgmon_availability_ratio", labels, ratio.value)
+            put("imgmon_availability_ratio_lower", labels, ratio.lower)
+            put("imgmon_availability_ratio_upper", labels, ratio.upper)
+            put("imgmon_availability_samples", labels, ratio.n)
+        for q, value in figures.quantiles.items():
+            put("imgmon_reported_latency_quantile_seconds", (target, window, str(q)), value)

@@ -150,10 +150,7 @@ class Runner:
         if target_id not in self._probeables:  # No key: the state says so, no slot is expected.
             return None
         now = self._clock.wall()
-        if (pause := self._paused(target_id, now)) is not None:
-            self.gap(target_id, GapReason.PAUSED, now, why=f"by {pause.by}: {pause.reason}")
-            return None
-        planned = self._engine.plan_slot(target_id, now, draw)
+        planned = self._pause(target_id, now) or self._engine.plan_slot(target_id, now, draw)
         if not isinstance(planned, Pass):
             if start is not None:
                 return await start(target_id, planned)
@@ -163,6 +160,9 @@ class Runner:
         else:
             self.gap(target_id, planned.gap, now, why=planned.why)
         return None
+
+    def _pause(self, target_id: str, at: float) -> Pass | None:
+        return Pass(GapReason.PAUSED, p.why) if (p := self._paused(target_id, at)) else None
 
     async def extra(self, target_id: str) -> ProbeResult | None:
         """Confirm what the last result said; None when a probe under way will say it, or paused."""
@@ -175,8 +175,8 @@ class Runner:
         return self._under_way[target_id] > 0
 
     def last_refusal(self, target_id: str) -> str:
-        """Return why the target's newest probe outside the slots was not sent, in words."""
-        return self._refusals.get(target_id, "the daemon is stopping")
+        """Return why the target's newest probe by hand was not sent, in words, and forget it."""
+        return self._refusals.pop(target_id, "the daemon is stopping")
 
     @property
     def liveness_intervals(self) -> dict[str, float]:
@@ -236,7 +236,7 @@ class Runner:
         slot_s = self._probeables[target_id].spec.interval_s
         self._engine.gap(Gap(target_id, at, reason, slot_s))
         self._store.gap(target_id, reason, at, slot_s)
-        detail = {} if why is None else {"detail": why}
+        detail = {"detail": why} if why else {}
         log.info("probe.skipped", target=target_id, reason=reason.value, **detail)
         self._on_result(target_id)
 
@@ -254,8 +254,7 @@ class Runner:
         async with self._provider_free_slots[spec.provider], self._free_slots:
             probe_id = self.new_id(self._clock.wall())
             kind, reason = ProbeKind.LIVENESS, ProbeReason.SCHEDULED
-            slot_s = spec.liveness_s or 0.0
-            result = await self._probe(probeable, probe_id, kind, reason, slot_s)
+            result = await self._probe(probeable, probe_id, kind, reason, spec.liveness_s or 0.0)
         self._finish(result, spec)
         return result
 
@@ -282,8 +281,10 @@ class Runner:
     ) -> bool:
         """Book the probe; where that cannot be, say why."""
         # A slot is planned, and confirmations are due, before they wait for their turn.
-        if (away := in_maintenance(spec, at)) is not None:
-            self._not_sent(spec, reason, GapReason.MAINTENANCE, at, why=away.why)
+        pause = None if reason is ProbeReason.MANUAL else self._pause(spec.id, at)
+        end = Pass(GapReason.MISSED, "the daemon is stopping") if self._is_closing else None
+        if (away := end or in_maintenance(spec, at) or pause) is not None:
+            self._not_sent(spec, reason, away.gap or GapReason.MISSED, at, why=away.why)
             return False
         if spec.price_usd == 0 and not self._engine.quotas(spec.id, at):
             return True  # Nothing to keep within: it is booked with its row.
@@ -318,7 +319,8 @@ class Runner:
             self.gap(spec.id, gap, at, why=why)
             return
         log.info("probe.skipped", target=spec.id, reason=gap.value, detail=why)
-        self._refusals[spec.id] = f"{gap.value}: {why}"
+        if reason is ProbeReason.MANUAL:
+            self._refusals[spec.id] = f"{gap.value}: {why}"
         self._engine.attempted(spec.id, at)
 
     async def _probe(

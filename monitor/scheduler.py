@@ -106,14 +106,16 @@ class Schedule:
         self._seed = 0
         self._last_slot: dict[str, int] = {}
         self._is_on = False
+        self.is_stopped = False
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
 
-    def start(self, seed: int) -> None:
+    def start(self, seed: int, before: Mapping[str, tuple[float, int]]) -> None:
         """
         Begin firing; the event loop must be running.
 
         *seed* decides every jitter: with the same one, a restart goes on with the same times.
+        *before* is what the schedule that ran before has seen to: slots since then were missed.
         """
         self._seed = seed
         self._grids = {t: GridTrigger(t, s, seed) for t, s in self._intervals.items()}
@@ -144,8 +146,21 @@ class Schedule:
             )
         self._scheduler.start()
         self._is_on = True
-        for target_id in self._intervals:
+        now = self._clock.wall()
+        for target_id, interval_s in self._intervals.items():
             self.revise(target_id)
+            last_interval_s, last = before.get(target_id, (0.0, 0))
+            next_slot = slot_of(target_id, interval_s, self._grids[target_id].next_after(now))
+            if last_interval_s == interval_s:
+                self._last_slot[target_id] = last
+                self._note_missed(target_id, next_slot)
+            # A slot counts from here on even if the first fires never come.
+            self._last_slot[target_id] = next_slot - 1
+
+    @property
+    def seen_to(self) -> dict[str, tuple[float, int]]:
+        """Return of each target the length of its slots and the last one that was seen to."""
+        return {t: (self._intervals[t], slot) for t, slot in self._last_slot.items()}
 
     def revise(self, target_id: str) -> None:
         """Ask anew when the target's probe outside the slots is due."""
@@ -173,6 +188,16 @@ class Schedule:
             replace_existing=True,
         )
 
+    def next_probes(self) -> dict[str, float]:
+        """Return when the next probe of each target is due, in wall time; in any thread."""
+        due: dict[str, float] = {}
+        for job in self._scheduler.get_jobs():
+            kind, _, target_id = job.id.partition("/")
+            at = getattr(job, "next_run_time", None)  # None while the schedule is paused.
+            if kind != "liveness" and at is not None:
+                due[target_id] = min(at.timestamp(), due.get(target_id, float("inf")))
+        return due
+
     def _spread(self, target_id: str, due: float, now: float) -> float:
         """Return when to send what is due, a seeded moment later."""
         overdue_s = min(_OVERDUE_SPREAD_S, self._intervals[target_id] / 4)
@@ -182,6 +207,7 @@ class Schedule:
 
     def stop(self) -> None:
         """Fire no more; probes under way are the runner's to drain. Stopping twice is fine."""
+        self.is_stopped = True
         if self._is_on:
             self._is_on = False
             self._scheduler.pause()

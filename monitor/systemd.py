@@ -32,6 +32,15 @@ def tell(state: str, environ: Mapping[str, str] = os.environ) -> bool:
     return True
 
 
+def tell_reloading(monotonic_s: float) -> bool:
+    """
+    Tell systemd that a reload has begun; ``READY=1`` ends it.
+
+    *monotonic_s* is CLOCK_MONOTONIC, by which systemd knows an answer from one to a signal before.
+    """
+    return tell(f"RELOADING=1\nMONOTONIC_USEC={monotonic_s * 1e6:.0f}")
+
+
 def watchdog_s(environ: Mapping[str, str] = os.environ) -> float | None:
     """
     Return after how many seconds without ``WATCHDOG=1`` systemd restarts this process.

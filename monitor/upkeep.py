@@ -51,6 +51,7 @@ class Upkeep:
         self.problem: str | None = None
         self.pruned = 0
         self.slowest_s = 0.0
+        self.oldest_at: float | None = None
 
     async def run(self) -> None:
         """Read a large file for damage, then remove old rows once an hour."""
@@ -59,6 +60,7 @@ class Upkeep:
         while True:
             try:
                 await self.prune()
+                self.oldest_at = await asyncio.to_thread(self._reader.oldest_generation_at)
             except StoreError as error:
                 log.warning("prune.failed", error=str(error))
             await asyncio.sleep(_PRUNE_EVERY_S)

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from monitor.cli import COMMANDS, main
 from monitor.config import cost_words, parse
 from monitor.config.schema import FileTable
-from monitor.metrics import names
+from monitor.exposition import OWN
+from monitor.metrics import SPECS
 from probes.model import ERROR_TABLE
 from probes.registry import formats
 
@@ -50,10 +51,13 @@ def test_every_configuration_key_is_in_the_readme_and_none_is_invented():
 
 
 def test_every_metric_is_in_the_readme_and_none_is_invented():
-    """The table of metrics equals what a scrape can show."""
-    shown = {name.split("{")[0] for row in rows("Metrics") for name in row[0].split(", ")}
+    """The table of metrics equals what a scrape can show, label for label."""
+    shown = {
+        name: [label for label in labels.split(", ") if label]
+        for name, labels, _ in rows("Metrics")
+    }
 
-    assert set(names()) == {name if name.startswith("imgmon_") else "" for name in shown}
+    assert {spec.shown: list(spec.labels) for spec in (*SPECS, *OWN)} == shown
 
 
 def test_every_route_is_in_the_readme_and_none_is_invented():

@@ -78,7 +78,8 @@ def build(sources: Sources) -> APIRouter:
         existing(published(sources), target)
         runner = operator.runner
         if not operator.can_probe(target):
-            raise HTTPException(409, f"{target} cannot be probed: see its state.")
+            why = "its key is missing, its format is broken, or it is a batch queue, whose jobs come by schedule"
+            raise HTTPException(409, f"{target} cannot be probed by hand: {why}.")
         if runner.is_under_way(target):
             raise HTTPException(409, f"A probe of {target} is under way; see its results.")
         probe = asyncio.ensure_future(runner.run(target, reason=ProbeReason.MANUAL))

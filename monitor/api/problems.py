@@ -18,7 +18,8 @@ class FieldError(BaseModel):
     """One wrong field."""
 
     pointer: str = Field(
-        description="A JSON pointer into the body, or query/NAME, path/NAME, header/NAME."
+        description="A JSON pointer into the body, or query/NAME, path/NAME, header/NAME; of a "
+        "configuration file/KEY, such as file/targets[3].interval."
     )
     detail: str
 

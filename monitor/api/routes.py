@@ -7,8 +7,9 @@ A body past its time says ``stale`` and is still served: an old order beats none
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, HTTPException, Path, Query, Response
@@ -21,8 +22,10 @@ from monitor.clock import Clock
 from monitor.core.months import MonthFigures
 from monitor.core.profile import Profile
 from monitor.desk import ReportDesk
+from monitor.exposition import Scrape
 from monitor.pauses import Pauses
 from monitor.publisher import Body, Published, Publisher
+from monitor.reloading import Reloads
 from monitor.runner import Runner
 from monitor.store.history import History
 from probes.model import ProbeKind, ProbeResult
@@ -37,6 +40,7 @@ CACHED: Final[dict[int | str, dict[str, Any]]] = {
     304: {"description": "What the caller holds is still true; freshness is in the headers."},
     **NOT_FOUND,
 }
+EXPOSITION: Final[dict[str, Any]] = {"text/plain": {}, "application/openmetrics-text": {}}
 PAGE_MAX: Final = 1000
 
 
@@ -56,12 +60,14 @@ class Operator:
     Attributes:
         can_probe: Whether a target has all that a canary needs.
         changed: Told of a target whose schedule is to be looked at anew.
+        reloads: Of the configuration.
     """
 
     runner: Runner
     pauses: Pauses
     can_probe: Callable[[str], bool]
     changed: Callable[[str], None]
+    reloads: Reloads
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,8 @@ class Sources:
         profile: Target id to its hours of the week; runs in a thread.
         problems: Reasons why the daemon is not ready; empty when it is.
         months: Target id to its calendar months, oldest first; runs in a thread.
-        metrics: Accept header to (media type, exposition); runs in a thread.
+        metrics: Headers Accept and Accept-Encoding to what a scraper is answered.
+        answers: Counts answers by (template of the route, status).
     """
 
     access: Access
@@ -91,7 +98,8 @@ class Sources:
     history: History
     profile: Callable[[str], Profile]
     problems: Callable[[], list[str]]
-    metrics: Callable[[str], tuple[str, bytes]]
+    metrics: Callable[[str, str], Awaitable[Scrape]]
+    answers: Counter[tuple[str, int]] = field(default_factory=Counter)
 
 
 def published(sources: Sources) -> Published:
@@ -220,15 +228,20 @@ def _self(router: APIRouter, sources: Sources) -> None:
 
     @router.get(
         "/metrics",
-        responses={200: {"content": {"text/plain": {}, "application/openmetrics-text": {}}}},
+        responses={200: {"content": EXPOSITION}},
         response_class=Response,
         tags=["daemon"],
     )
-    async def get_metrics(accept: Annotated[str, Header(max_length=1000)] = "") -> Response:
-        """Prometheus text or OpenMetrics, by the Accept header."""
-        # In a thread: rendering costs 10 us a series, and this loop times providers.
-        media_type, text = await asyncio.to_thread(sources.metrics, accept)
-        return Response(text, headers={"Content-Type": media_type})
+    async def get_metrics(
+        accept: Annotated[str, Header(max_length=1000)] = "",
+        accept_encoding: Annotated[str, Header(max_length=1000)] = "",
+    ) -> Response:
+        """Prometheus text or OpenMetrics, by the Accept header; rendered once a second at most."""
+        scrape = await sources.metrics(accept, accept_encoding)
+        headers = {"Content-Type": scrape.media_type, "Vary": "Accept, Accept-Encoding"}
+        if scrape.is_gzip:
+            headers["Content-Encoding"] = "gzip"
+        return Response(scrape.body, headers=headers)
 
 
 def existing(current: Published, target: str) -> str:

@@ -19,12 +19,16 @@ from monitor.api import (
     operate_routes,
     orders,
     page_routes,
+    probe_routes,
     problems,
+    reload_routes,
     report_routes,
     routes,
     stream,
 )
 from monitor.api.access import Gate
+from monitor.api.counting import Counted
+from monitor.api.front import Front
 from monitor.api.holds import Holds
 from monitor.errors import MonitorError
 from monitor.version import __version__
@@ -43,6 +47,7 @@ def build_api(sources: routes.Sources) -> FastAPI:
     description.install(app)
     problems.install(app)
     app.add_middleware(Gate, access=sources.access)
+    app.add_middleware(Counted, answers=sources.answers)  # Around the gate: refusals count too.
     holds = app.state.holds = Holds()
     app.include_router(orders.build(sources, holds))
     app.include_router(routes.build(sources))
@@ -50,8 +55,10 @@ def build_api(sources: routes.Sources) -> FastAPI:
     app.include_router(incident_routes.build(sources))
     app.include_router(report_routes.build(sources))
     app.include_router(operate_routes.build(sources))
+    app.include_router(reload_routes.build(sources))
     app.include_router(stream.build(sources, holds.streams))
     app.include_router(page_routes.build(sources))
+    app.include_router(probe_routes.build(sources))
 
     @app.get("/docs", include_in_schema=False)
     async def get_docs() -> HTMLResponse:
@@ -94,13 +101,14 @@ class Server(uvicorn.Server):
     uvicorn without its signal handling: the composition root owns signals.
 
     Attributes:
+        front: What it serves.
         stopping: Set once :meth:`stop` was called.
     """
 
-    def __init__(self, config: uvicorn.Config, holds: Holds) -> None:
-        """Serve as *config* says; *holds* are the requests that wait for something."""
+    def __init__(self, config: uvicorn.Config, front: Front) -> None:
+        """Serve *front* as *config* says."""
         super().__init__(config)
-        self._holds = holds
+        self.front = front
         self.stopping = asyncio.Event()
 
     @contextmanager
@@ -111,15 +119,16 @@ class Server(uvicorn.Server):
     def stop(self) -> None:
         """Finish the requests under way, release those that wait, and stop serving."""
         self.should_exit = True
-        self._holds.close()
+        self.front.close()
         self.stopping.set()
 
 
 def build_server(app: FastAPI) -> Server:
     """Return a server for *app*; one process, one worker, no access log."""
+    front = Front(app)
     return Server(
         uvicorn.Config(
-            app,
+            front,
             http="httptools",
             loop="none",
             lifespan="off",
@@ -128,7 +137,7 @@ def build_server(app: FastAPI) -> Server:
             server_header=False,
             timeout_graceful_shutdown=5,
         ),
-        app.state.holds,
+        front,
     )
 
 

@@ -67,8 +67,9 @@ def command(host: str, port: int, simulator_port: int, seed: int, seconds: float
                 logs.configure("json", "info", Redactor(config.secrets), stream)
                 click.echo(demo_config.welcome(port, simulator_port, stream.name))
                 run_until_stopped(
-                    lambda: Daemon(config, clock=SystemClock(), rng=random.Random(seed)),
-                    lambda daemon: watch(daemon, seconds),
+                    config,
+                    lambda config: Daemon(config, clock=SystemClock(), rng=random.Random(seed)),
+                    beside=lambda daemon: watch(daemon, seconds),
                 )
         except MonitorError as error:
             raise ConfigProblem(str(error)) from error

@@ -54,7 +54,7 @@ class HealthState:
         good_run, bad_run: Good or bad results in a row; unusable and void ones do not count.
         bad_since: First failure of the current or last run of them.
         down_since: First failure of an outage that has not been proven over.
-        recent: The last ``degraded_of`` verdicts of canaries, True for good, newest last.
+        recent: The last ``degraded_of`` verdicts, True for good, newest last.
         error: Class of the last failure.
         retry_at: When the last result, a failure, asked to be called again.
         last_at: Start of the newest good, bad or unusable probe.
@@ -106,29 +106,6 @@ def fold(state: HealthState, result: Finding, policy: Policy) -> HealthState:
         changes |= _failed(state, at, result.error, _believed(result), policy) | {"block": block}
     else:
         changes |= _succeeded(state, policy)
-    return _settled(changed(state, **changes), at, policy)
-
-
-def fold_report(
-    state: HealthState, at: float, error: ErrorClass | None, policy: Policy
-) -> HealthState:
-    """
-    Return what is known after a client's own request of wall time *at*: *error*, None for a picture.
-
-    Reports demote, canaries prove: a failure counts like that of a canary, a picture only clears a
-    suspicion and ends no outage (law 11). Neither enters the share that ``degraded`` looks at: of
-    hundreds of requests between two canaries it would hold the failures and not the pictures. What
-    concerns the client's account or request says nothing of the provider.
-    """
-    if error is not None and error.outcome is not Outcome.BAD:
-        return state
-    changes: dict[str, Any] = {"last_at": at if state.last_at is None else max(at, state.last_at)}
-    if error is not None:
-        changes |= _failed(state, at, error, None, policy) | {"recent": state.recent}
-    elif state.down_since is None and state.bad_run:
-        changes |= _succeeded(state, policy) | {"recent": state.recent}
-    else:
-        return changed(state, **changes)
     return _settled(changed(state, **changes), at, policy)
 
 

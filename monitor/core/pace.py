@@ -21,6 +21,7 @@ class Pace:
 
     Attributes:
         last_start, last_end: Of the newest generation, whatever came of it.
+        good_at: Start of the newest good generation.
         last_slot_at: Start of the newest generation of a schedule slot.
         mute_run: Generations in a row that said nothing: void, or not sent at all.
         free_answered_at: Start of the newest free call that was answered.
@@ -33,6 +34,7 @@ class Pace:
 
     last_start: float | None = None
     last_end: float | None = None
+    good_at: float | None = None
     last_slot_at: float | None = None
     mute_run: int = 0
     free_answered_at: float | None = None
@@ -55,6 +57,7 @@ def follow(pace: Pace, result: Finding, state: HealthState) -> Pace:
     return Pace(
         last_start=_later(pace.last_start, start),
         last_end=_later(pace.last_end, end),
+        good_at=_later(pace.good_at, start) if result.outcome is Outcome.GOOD else pace.good_at,
         last_slot_at=slot_at,
         free_answered_at=pace.free_answered_at,
         free_failed_at=pace.free_failed_at,

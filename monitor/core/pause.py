@@ -22,6 +22,11 @@ class Pause:
     reason: str
     by: str
 
+    @property
+    def why(self) -> str:
+        """Who paused it and why, in words."""
+        return f"by {self.by}: {self.reason}"
+
     def holds(self, now: float) -> bool:
         """Return whether it is not over at *now*."""
         return self.until is None or now < self.until

@@ -16,9 +16,9 @@ from monitor.core.spend import Cap, CapUse, Period, Scope, micros, period_start
 
 # Share of its slots that a target keeps before others get all of theirs.
 FLOOR: Final = 0.25
-_DAY_S: Final = 86_400.0
 # Clients call these places of an order first.
 _FIRST_PLACES: Final = 2
+_DAY_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +37,8 @@ class Wish:
     comes_first: bool
 
 
-def wishes(views: Iterable[TargetView], orders: Iterable[Order]) -> list[Wish]:
-    """Return what each target would spend; first those in doubt and those that clients call first."""
+def wishes(views: Mapping[str, TargetView], orders: Iterable[Order]) -> list[Wish]:
+    """Return what each target would spend; first those in doubt and those called first."""
     first = {
         place.target
         for order in orders
@@ -47,13 +47,13 @@ def wishes(views: Iterable[TargetView], orders: Iterable[Order]) -> list[Wish]:
     }
     return [
         Wish(
-            target_id=view.spec.id,
+            target_id=target_id,
             provider=view.spec.provider,
             price_usd=view.spec.price_usd,
             interval_s=view.spec.interval_s,
-            comes_first=view.spec.id in first or view.health.state is not State.HEALTHY,
+            comes_first=target_id in first or view.health.state is not State.HEALTHY,
         )
-        for view in views
+        for target_id, view in views.items()
         if view.health.state is not State.UNUSABLE
     ]
 

@@ -1,16 +1,13 @@
 """
-What clients say of their own requests: evidence for the state, figures beside the canaries'.
+What clients say of their own requests, and the figures that it makes beside the canaries'.
 
-Reports demote, canaries prove (law 11). A client moves a target one step in half a minute however
-much it sends, a client that fails while another one succeeds is its own trouble, and what concerns
-its account or its request says nothing of the provider. In figures no client weighs more than all
-others together.
+In figures no client weighs more than all others together. What reports mean for the state is in
+:mod:`monitor.core.hearsay`.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -18,10 +15,6 @@ from monitor.core.availability import Ratio, weighted
 from monitor.core.sketch import Sketch
 from probes.model import ErrorClass, Outcome
 
-# What is older says little of now, and a client that was fine so recently vouches for the target.
-RECENT_S: Final = 120.0
-_RECENT_MAX: Final = 10
-STEP_S: Final = 30.0
 # A client's clock may be off by so much; what it says is moved by it, and it is noted.
 SKEW_S_MAX: Final = 86_400.0
 SKEW_S_MIN: Final = 2.0  # Less is the time a body takes.
@@ -51,13 +44,6 @@ class Report(NamedTuple):
     attempt: int
 
 
-class Step(NamedTuple):
-    """What a client's newest reports make of a target: one result for its state."""
-
-    at: float
-    error: ErrorClass | None
-
-
 def skew_of(sent_at: float, received_at: float) -> float:
     """Return by how many seconds a client's clock is behind ours; 0 for what the way explains."""
     skew = received_at - sent_at
@@ -73,80 +59,6 @@ def why_not(report: Report, targets: Collection[str], now: float) -> tuple[str, 
     if report.at > now + FUTURE_S_MAX:
         return "at", "is more than a minute ahead of the time of sending"
     return None
-
-
-@dataclass(slots=True)
-class _Testimony:
-    """What one client said of one target lately, oldest first."""
-
-    recent: deque[Step] = field(default_factory=lambda: deque(maxlen=_RECENT_MAX))
-    stepped_at: float = float("-inf")
-
-    def hear(self, said: Iterable[Step]) -> None:
-        self.recent.extend(said)
-        newest = self.recent[-1].at
-        while self.recent[0].at < newest - RECENT_S:
-            self.recent.popleft()
-
-    @property
-    def newest(self) -> Step:
-        return self.recent[-1]
-
-    @property
-    def is_failing(self) -> bool:
-        failures = sum(step.error is not None for step in self.recent)
-        return self.newest.error is not None and 2 * failures >= len(self.recent)
-
-
-class Witnesses:
-    """The clients that speak of targets; what they say becomes steps of a target's state."""
-
-    def __init__(self) -> None:
-        """Start without any."""
-        self._said: dict[str, dict[str, _Testimony]] = {}
-
-    def hear(self, client: str, reports: Sequence[Report]) -> dict[str, Step]:
-        """
-        Take what *client* sent and return target to the step that its state makes, if any.
-
-        O(reports), whatever was sent before.
-        """
-        by_target: dict[str, list[Step]] = {}
-        for report in reports:
-            if report.error is None or report.error.outcome is Outcome.BAD:
-                by_target.setdefault(report.target, []).append(Step(report.at, report.error))
-        steps = {}
-        for target, said in by_target.items():
-            said.sort(key=lambda step: step.at)
-            step = self._step(client, target, said[-_RECENT_MAX:])
-            if step is not None:
-                steps[target] = step
-        return steps
-
-    def _step(self, client: str, target: str, said: Sequence[Step]) -> Step | None:
-        testimony = self._said.setdefault(target, {}).setdefault(client, _Testimony())
-        if testimony.recent and said[-1].at < testimony.newest.at:
-            return None  # Late: newer things are known of the same client.
-        testimony.hear(said)
-        newest = testimony.newest
-        if newest.error is None:
-            return newest
-        if not testimony.is_failing or client in self.failing_alone(target):
-            return None
-        if newest.at - testimony.stepped_at < STEP_S:
-            return None
-        testimony.stepped_at = newest.at
-        return newest
-
-    def failing_alone(self, target: str) -> tuple[str, ...]:
-        """Return the clients that fail on *target* while another one succeeds: their own trouble."""
-        said = self._said.get(target, {})
-        fine = [t.newest.at for t in said.values() if t.newest.error is None]
-        return tuple(
-            client
-            for client, testimony in said.items()
-            if testimony.is_failing and any(at >= testimony.newest.at - RECENT_S for at in fine)
-        )
 
 
 @dataclass(slots=True)

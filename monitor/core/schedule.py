@@ -14,6 +14,7 @@ from math import floor
 from typing import Final
 
 from monitor.core.health import Block, HealthState, confirm_delay_s, live_block, slots_between
+from monitor.core.hearsay import Accusation, answer_due
 from monitor.core.maintenance import maintenance_end
 from monitor.core.pace import Pace
 from monitor.core.snapshot import GapReason
@@ -166,14 +167,21 @@ def _recheck_s(pace: Pace, block: Block) -> float:
 
 
 def extra_due(
-    state: HealthState, pace: Pace, spec: TargetSpec, policy: Policy, next_slot_at: float
+    state: HealthState,
+    pace: Pace,
+    spec: TargetSpec,
+    policy: Policy,
+    next_slot_at: float,
+    *,
+    accusation: Accusation | None = None,
 ) -> float | None:
     """
     Return when a canary outside the slots is due, in wall time; None when none is.
 
     After a failure and after a first success in an outage, to confirm it: soon, then at doubling
     distances, none longer than the back-off's cap. Once when free calls begin to fail, and once
-    when they say that a refusal has ended. None where the next slot comes first.
+    when they say that a refusal has ended. When clients accuse a target that canaries find good.
+    None where the next slot comes first.
     """
     if state.block is not None and state.block.retry_at is None:
         return None if pace.proof_at is None else max(pace.proof_at, _not_before(pace, policy))
@@ -181,6 +189,8 @@ def extra_due(
         due = _confirmation_due(run, pace, policy)
     elif pace.free_failed_at is not None and (pace.last_start or 0.0) < pace.free_failed_at:
         due = max(pace.free_failed_at, _not_before(pace, policy))
+    elif accusation is not None:
+        due = max(answer_due(accusation, pace.last_end, policy), _not_before(pace, policy))
     else:
         return None
     for retry_at in (state.retry_at, state.block.retry_at if state.block else None):

@@ -15,6 +15,7 @@ from monitor.core.quota import QuotaFigures
 from monitor.core.reports import ReportFigures
 from monitor.core.spec import Policy, PoolSpec, Profile, TargetSpec
 from monitor.core.spend import Spending
+from monitor.core.tally import Tally
 from monitor.core.verdict import ClaimVerdict, ErrorBudget
 from probes.model import ErrorClass, ImageFacts, Outcome, Phase, ProbeResult
 
@@ -188,6 +189,8 @@ class LastProbe:
     cost_usd: float
     image: ImageFacts | None
     model_version: str | None
+    http_version: str | None = None
+    received_bytes: int = 0
 
     @classmethod
     def of(cls, result: ProbeResult) -> Self:
@@ -205,6 +208,8 @@ class LastProbe:
             cost_usd=result.cost_usd,
             image=result.image,
             model_version=result.model_version,
+            http_version=result.http_version,
+            received_bytes=result.received_bytes,
         )
 
 
@@ -341,6 +346,7 @@ class Snapshot:
         spending: Probe money as the store had it when it was last read.
         quotas: Limits on requests that are known, and the probes booked against them.
         log_counts: As the log of events was last read.
+        tallies: Per target, what only this process counted.
         reports: What clients reported, as it was last read.
         paused: Target id to the pause it is in.
         policy: How it was judged and ordered.
@@ -356,6 +362,7 @@ class Snapshot:
     quotas: tuple[QuotaFigures, ...] = ()
     our_network: OurNetwork = field(default_factory=OurNetwork)
     log_counts: LogCounts = field(default_factory=LogCounts)
+    tallies: Mapping[str, Tally] = field(default_factory=dict)
     reports: ReportFigures = field(default_factory=ReportFigures)
     paused: Mapping[str, Pause] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)

@@ -8,6 +8,7 @@ from math import floor
 
 from monitor.core.sketch import LATENCY_BUCKETS_S
 from monitor.core.snapshot import GapReason, ProbeCount, Totals
+from monitor.core.tally import Exemplar, Tally
 from probes.model import ProbeKind, ProbeResult
 
 
@@ -17,6 +18,7 @@ class Counters:
     def __init__(self, past: Totals | None = None) -> None:
         """Go on from *past*; None to start at nothing."""
         past = past or Totals()
+        self.tallies: dict[str, Tally] = {}  # Of this process alone.
         self._probes = Counter(past.probes)
         # Whole micro-units: sums of floats depend on their order, and restart must not show.
         self._spend = {t: _micros(usd) for t, usd in past.spend_usd.items()}
@@ -36,6 +38,7 @@ class Counters:
         )
         self._probes[key] += 1
         self._spend[target] = self._spend.get(target, 0) + _micros(result.cost_usd)
+        self.tallies[target] = tallied(self.tallies.get(target, Tally()), result)
         # A free call is no picture: its time is told by its own row alone.
         if result.latency_s is not None and result.kind is not ProbeKind.LIVENESS:
             counts = self._latency_counts.setdefault(target, [0] * (len(LATENCY_BUCKETS_S) + 1))
@@ -61,6 +64,19 @@ class Counters:
             gaps=dict(self._gaps),
             order_changes=dict(self._changes),
         )
+
+
+def tallied(tally: Tally, result: ProbeResult) -> Tally:
+    """Return *tally* with *result*; the same one where that is no good generation."""
+    if result.latency_s is None or result.kind is ProbeKind.LIVENESS:
+        return tally
+    phases = dict(tally.phases)
+    for phase, seconds in result.phases.items():
+        count, total_s = phases.get(phase, (0, 0.0))
+        phases[phase] = (count + 1, total_s + seconds)
+    newest = Exemplar(probe_id=result.probe_id, latency_s=result.latency_s, at=result.started_at)
+    bucket = bisect_left(LATENCY_BUCKETS_S, result.latency_s)
+    return Tally(phases=phases, exemplars={**tally.exemplars, bucket: newest})
 
 
 def _micros(amount: float) -> int:

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from monitor.core.reports import Report
 from monitor.core.schedule import Pass, next_fire, slot_of
 from monitor.core.snapshot import State
 from monitor.core.spec import Objective, Policy, PoolSpec, Profile, TargetSpec
+from monitor.core.tallies import by_minute
 from monitor.engine import Engine
 from monitor.replay.world import Service, World, luck
 from probes.model import ErrorClass, ProbeReason, ProbeResult
@@ -117,8 +119,9 @@ class Monitored:
         ended = at + took_s
         self._advance(ended)
         error = None if is_good else ErrorClass.OVERLOADED
-        self._engine.report(self._ids[index], ended, error)
-        self._is_dirty |= self._note(index, ended) or not is_good
+        told = by_minute([("client", [Report("", self._ids[index], at, error, took_s, 1)])])
+        is_news = bool(self._engine.reported(told, ended))
+        self._is_dirty |= self._note(index, ended) or is_news
         self._look_ahead(index, ended)
 
     def _advance(self, now: float) -> None:

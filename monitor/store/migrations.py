@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, insert
 from sqlmodel import SQLModel
 
+from monitor.core.tallies import HOUR_S, MINUTE_S
 from monitor.errors import StoreError
 from monitor.store import journal, outbox, reports, rollups, tables
 from monitor.version import __version__
@@ -74,7 +75,7 @@ def _add_reports(connection: Connection) -> None:
     # Sums by the minute and the hour are pruned by time; all others are kept for good.
     connection.exec_driver_sql(
         "CREATE INDEX IF NOT EXISTS rollups_that_go ON rollups (span_s, at) "
-        f"WHERE span_s IN ({rollups.MINUTE_S}, {rollups.HOUR_S})"
+        f"WHERE span_s IN ({MINUTE_S}, {HOUR_S})"
     )
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from monitor.core.retention import Cutoffs
-from monitor.store.rollups import HOUR_S, MINUTE_S
+from monitor.core.tallies import HOUR_S, MINUTE_S
 from probes.model import ProbeKind
 
 _ROLLUP_KEY: Final = "target_id, kind, source, span_s, at, is_sample, error"

@@ -277,6 +277,18 @@ class Reader:
                 return None if is_stopping() else str(error)
             return None if found == "ok" else str(found)
 
+    def oldest_generation_at(self) -> float | None:
+        """Return when the oldest stored generation started; None without any."""
+        kinds = [kind for kind in ProbeKind if kind is not ProbeKind.LIVENESS]
+        # One look-up in the index each; over all kinds at once it would be a scan.
+        first = [
+            select(func.min(ProbeRow.started_at)).where(ProbeRow.kind == kind.value)
+            for kind in kinds
+        ]
+        with self.session() as session:
+            found: list[float | None] = [session.exec(query).one() for query in first]
+        return min((at for at in found if at is not None), default=None)
+
     def size_bytes(self) -> int:
         """Return the length of the file and its write-ahead log; 0 when there is none."""
         paths = (self._path, self._path.with_name(self._path.name + "-wal"))

@@ -8,6 +8,7 @@ our own has.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -24,16 +25,31 @@ from monitor.core.reports import (
     client_figures,
     outcome_of,
 )
-from monitor.store.rollups import CLIENT, DAY_S, EVER_S, HOUR_S, MINUTE_S, rolled_up
+from monitor.core.tallies import (
+    DAY_S,
+    EVER_S,
+    HOUR_S,
+    MINUTE_S,
+    Key,
+    Tallies,
+    Tally,
+    by_minute,
+    rolled_up,
+)
+from monitor.store.rollups import CLIENT, add_reports, client_of
 from probes.model import ErrorClass
 
 TABLE: Final = "reports"
 # The longest window that is summed by minutes, and the longest by hours; the others go by days.
 _BY_MINUTE_S: Final = 6 * 3_600.0
 _BY_HOUR_S: Final = 7 * 86_400.0
+# One statement a body: bound row by row, the loop and this thread would wait for each other each time.
 _INSERT: Final = (
-    f"INSERT OR IGNORE INTO {TABLE} (client, report_id, target_id, received_at, at, skew_s, error, "  # noqa: S608
-    "latency_s, attempt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    f"INSERT INTO {TABLE} (client, received_at, skew_s, report_id, target_id, at, error, latency_s, "  # noqa: S608
+    "attempt) SELECT ?, ?, ?, json_extract(value, '$[0]'), json_extract(value, '$[1]'), "
+    "json_extract(value, '$[2]'), json_extract(value, '$[3]'), json_extract(value, '$[4]'), "
+    "json_extract(value, '$[5]') FROM json_each(?) WHERE true "
+    "ON CONFLICT (client, report_id) DO NOTHING"
 )
 
 
@@ -66,32 +82,44 @@ class Stored:
     duplicates: int
 
 
-def store(
-    connection: Connection,
-    client: str,
-    reports: Sequence[Report],
-    *,
-    received_at: float,
-    skew_s: float,
-) -> Stored:
-    """Store what is new of *reports*; an id that the client has used before changes nothing."""
-    before = connection.exec_driver_sql(f"SELECT coalesce(max(id), 0) FROM {TABLE}").scalar_one()  # noqa: S608
-    rows = [
-        (
-            client,
-            report.id,
-            report.target,
-            received_at,
-            report.at,
-            skew_s,
-            None if report.error is None else report.error.value,
-            report.latency_s,
-            report.attempt,
-        )
-        for report in reports
-    ]
-    with rolled_up(connection, {TABLE}):
-        connection.exec_driver_sql(_INSERT, rows)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """What one call of a client brings; *text* is what :func:`text_of` makes of its reports."""
+
+    client: str
+    reports: Sequence[Report]
+    text: str
+    received_at: float
+    skew_s: float
+
+
+def text_of(reports: Sequence[Report]) -> str:
+    """Return *reports* as the statement takes them."""
+    return json.dumps(reports, separators=(",", ":"))
+
+
+def store(connection: Connection, bodies: Sequence[Body]) -> tuple[list[Stored], Tallies]:
+    """
+    Store what is new of *bodies*; an id that its client has used before changes nothing.
+
+    Returns what became of each, and what all that is new comes to by minute.
+    """
+    stored = [_insert(connection, body) for body in bodies]
+    clients = [body.client for body in bodies]
+    new = [one.new for one in stored]
+    minutes = by_minute(zip(clients, new, strict=True))
+    if minutes:
+        add_reports(connection, rolled_up(minutes))
+    return stored, minutes
+
+
+def _insert(connection: Connection, body: Body) -> Stored:
+    newest = f"SELECT coalesce(max(id), 0) FROM {TABLE}"  # noqa: S608
+    before = connection.exec_driver_sql(newest).scalar_one()
+    values = (body.client, body.received_at, body.skew_s, body.text)
+    count, reports = connection.exec_driver_sql(_INSERT, values).rowcount, body.reports
+    if count == len(reports):
+        return Stored(tuple(reports), 0)
     found = connection.exec_driver_sql(
         f"SELECT report_id FROM {TABLE} WHERE id > ?",  # noqa: S608
         (before,),
@@ -99,8 +127,9 @@ def store(
     new = set(found.scalars())
     # The first of two with one id in a body is the one that was stored.
     kept = {report.id: report for report in reversed(reports) if report.id in new}
-    accepted = tuple(report for report in reports if kept.get(report.id) is report)
-    return Stored(accepted, len(reports) - len(accepted))
+    return Stored(
+        tuple(report for report in reports if kept.get(report.id) is report), len(reports) - count
+    )
 
 
 def recent(connection: Connection, since: float) -> Iterator[tuple[str, Report]]:
@@ -112,6 +141,23 @@ def recent(connection: Connection, since: float) -> Iterator[tuple[str, Report]]
     ):
         cause = None if error is None else ErrorClass(error)
         yield client, Report(report_id, target, at, cause, latency_s, attempt)
+
+
+def minutes(connection: Connection, since: float) -> Tallies:
+    """
+    Return the reports there were of each key from the minute that holds *since* on.
+
+    Counts alone. Stored sums do not say when in a minute the newest was: it is given as the end.
+    """
+    found = connection.exec_driver_sql(
+        "SELECT at, target_id, source, error, n FROM rollups "  # noqa: S608
+        f"WHERE span_s = {MINUTE_S} AND at >= ? AND kind = ?",
+        (since // MINUTE_S * MINUTE_S, CLIENT),
+    )
+    return {
+        Key(MINUTE_S, at, target, client_of(source), error): Tally(n=n, newest_at=at + MINUTE_S)
+        for at, target, source, error, n in found
+    }
 
 
 def figures(

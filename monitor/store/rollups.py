@@ -16,6 +16,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import isclose
 from operator import add
 from typing import Any, Final
@@ -25,14 +26,12 @@ from sqlmodel import Session
 
 from monitor.core.sketch import Sketch
 from monitor.core.snapshot import GapReason, ProbeCount, Totals
+from monitor.core.tallies import DAY_S, EVER_S, HOUR_S, MINUTE_S, Tallies
 from probes.model import ErrorClass, Outcome, ProbeKind
 
-MINUTE_S: Final = 60
-HOUR_S: Final = 3_600
-DAY_S: Final = 86_400
-EVER_S: Final = 0  # The span of what is summed since the first probe.
 SOURCE: Final = "canary"  # Probes of our own, free calls among them.
 CLIENT: Final = "report"  # The kind of what clients report; the source is the client.
+_OF_CLIENT: Final = "client/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +112,12 @@ _ALL: Final = (_DAYS, _EVER, _GAPS)
 
 
 def _reports(span_s: int) -> _RollUp:
-    at = f"CAST(at / {span_s} AS INTEGER) * {span_s}" if span_s else "0"
+    at = f"CAST(at / {span_s} AS INTEGER) * {span_s}"
     return _RollUp(
         table="rollups",
         rows="reports",
         keys=7,
-        sums=f"target_id, '{CLIENT}', 'client/' || client, {span_s}, {at}, 0, "
+        sums=f"target_id, '{CLIENT}', '{_OF_CLIENT}' || client, {span_s}, {at}, 0, "
         "coalesce(error, ''), count(*), 0, 0.0, coalesce(sum(CASE WHEN error IS NULL "
         "THEN CAST(round(latency_s * 1e6) AS INTEGER) END), 0), 0, "
         "sketch(CASE WHEN error IS NULL THEN latency_s END)",
@@ -126,7 +125,12 @@ def _reports(span_s: int) -> _RollUp:
     )
 
 
-_REPORTS: Final = tuple(map(_reports, (MINUTE_S, HOUR_S, DAY_S, EVER_S)))
+# What the sums of reports have to be; they are made by :func:`add_reports`.
+_REPORTS: Final = {span_s: _reports(span_s) for span_s in (MINUTE_S, HOUR_S, DAY_S)}
+_ADD: Final = (
+    f"INSERT INTO rollups VALUES (?, '{CLIENT}', ?, ?, ?, 0, ?, ?, 0, 0.0, ?, 0, ?) "  # noqa: S608
+    f"ON CONFLICT DO UPDATE SET {_ADDING}"
+)
 
 
 class _SketchOf:
@@ -160,7 +164,7 @@ def teach(connection: sqlite3.Connection) -> None:
 @contextmanager
 def rolled_up(connection: Connection, tables: Collection[str]) -> Iterator[None]:
     """Add what is inserted into *tables* within to its roll-ups, when it ends well."""
-    concerned = [of for of in (*_ALL, *_REPORTS) if of.rows in tables]
+    concerned = [of for of in _ALL if of.rows in tables]
     newest = [connection.exec_driver_sql(of.newest).scalar_one() for of in concerned]
     yield
     for of, before in zip(concerned, newest, strict=True):
@@ -169,6 +173,23 @@ def rolled_up(connection: Connection, tables: Collection[str]) -> Iterator[None]
             connection.exec_driver_sql(of.add_one, (after,))
         else:
             connection.exec_driver_sql(of.add("id > ?"), (before,))
+
+
+def add_reports(connection: Connection, sums: Tallies) -> None:
+    """Add *sums* of reports, of all lengths of span, to those there are."""
+    rows = [
+        (
+            key.target, _OF_CLIENT + key.client, key.span_s, key.at, key.error, tally.n,
+            tally.latency_us, tally.latency.to_bytes() if tally.latency.n else None,
+        )
+        for key, tally in sums.items()
+    ]  # fmt: skip
+    connection.exec_driver_sql(_ADD, rows)
+
+
+def client_of(source: str) -> str:
+    """Return the client whose reports *source* names."""
+    return source.removeprefix(_OF_CLIENT)
 
 
 def fill(connection: Connection) -> None:
@@ -212,13 +233,36 @@ def disagreements(
             yield f"{of.table} {key}: {of.rows} make {rows.get(key)}, it says {sums.get(key)}"
 
 
+def report_disagreements(connection: Connection, span_s: int, since: float) -> Iterator[str]:
+    """
+    Yield where the sums of reports over spans of one length are not those of the rows.
+
+    Args:
+        connection: One that was taught (:func:`teach`).
+        span_s: A minute, an hour or a day.
+        since: Start of a UTC day from which on neither was pruned.
+    """
+    of = _REPORTS[span_s]
+    by = ", ".join(str(key + 1) for key in range(of.keys))
+    rows = connection.exec_driver_sql(f"{of.of('at >= ?')} ORDER BY {by}", (since,))
+    sums = connection.exec_driver_sql(
+        f"SELECT * FROM {of.table} WHERE kind = ? AND span_s = ? AND at >= ? ORDER BY {by}",  # noqa: S608
+        (CLIENT, span_s, since),
+    )
+    # Side by side, a row of each at a time: a busy week has millions.
+    for row, kept in zip_longest(rows, sums):
+        if row is None or kept is None or tuple(row) != tuple(kept):
+            yield f"{of.table}: {of.rows} make {row and tuple(row)}, it says {kept and tuple(kept)}"
+            return  # What follows may only be shifted.
+
+
 def disagreements_ever(connection: Connection) -> Iterator[str]:
     """Yield where the sums of all time are not those of the days."""
     sums: dict[int, dict[tuple[object, ...], list[Any]]] = {DAY_S: {}, EVER_S: {}}
     for row in connection.exec_driver_sql(
         "SELECT span_s, target_id, kind, source, is_sample, error, n, slots_us, slots_square, "
-        "latency_us, cost_micros, sketch FROM rollups WHERE source = ? ORDER BY at",
-        (SOURCE,),
+        "latency_us, cost_micros, sketch FROM rollups WHERE span_s IN (?, ?) ORDER BY at",
+        (DAY_S, EVER_S),
     ):
         *numbers, stored = row[6:]
         kept = sums[row[0]].setdefault(tuple(row[1:6]), [0, 0, 0.0, 0, 0, Sketch()])

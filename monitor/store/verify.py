@@ -9,9 +9,10 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from monitor.core.tallies import DAY_S, HOUR_S, MINUTE_S
 from monitor.store.migrations import STEPS
 from monitor.store.pruning import pruned_before
-from monitor.store.rollups import DAY_S, disagreements, disagreements_ever
+from monitor.store.rollups import disagreements, disagreements_ever, report_disagreements
 from probes.model import ProbeKind
 
 Check = tuple[str, Callable[[], Iterable[str]]]
@@ -40,6 +41,13 @@ def checks(connection: Connection) -> list[Check]:
             (f"roll-ups of {name}", partial(disagreements, connection, kind, since, until))
             for since, until in spans
         ]
+    # Rows go by when they came, and that may be a minute before they say that they began.
+    rows_since = gone["reports"] + DAY_S if "reports" in gone else 0.0
+    for name, span_s in (("minute", MINUTE_S), ("hour", HOUR_S), ("day", DAY_S)):
+        since = max(rows_since, gone.get(f"rollups_{span_s}", 0.0))
+        found.append(
+            (f"reports by {name}", partial(report_disagreements, connection, span_s, since))
+        )
     found.append(("sums of all time", partial(disagreements_ever, connection)))
     found.append(("ledger", partial(_ledger, connection, gone.get("ledger", 0.0))))
     return found

@@ -1,11 +1,12 @@
 """
 What a start costs: a daemon with history, from opening its file to its first snapshot.
 
-    python tests/benchmarks/bench_start.py [all | window] [file]
+    python tests/benchmarks/bench_start.py [all | window | reports] [file]
 
 ``all``: 30 targets for 400 days, a canary every 15 minutes and a free call every 5 minutes of which
 30 days are kept, 2 % failures with confirmations, gaps. ``window``: a million probes within the 30
-days that windows look at. The file is made when it is not there. CPU seconds of the process, all
+days that windows look at. ``reports``: as ``all``, and ten million client reports, a week of three clients
+with their sums by minute, hour and day. The file is made when it is not there. CPU seconds of the process, all
 threads; the pages of the file are in the cache of the system.
 """
 
@@ -28,7 +29,9 @@ import structlog
 from monitor.app import Daemon
 from monitor.clock import ManualClock
 from monitor.config import Config, parse
+from monitor.core.reports import Report
 from monitor.store.opening import open_for_writing
+from monitor.store.reports import Body, store, text_of
 from monitor.store.rollups import fill
 from monitor.store.tables import probe_values
 from monitor.store.writer import Writer
@@ -45,7 +48,9 @@ NOW = 1_795_000_000.0
 DAY_S = 86_400.0
 TARGETS = 30
 # By scenario: days of canaries, seconds between two, days of free calls.
-SCENARIOS = {"all": (400, 900.0, 30), "window": (30, 77.76, 0)}
+SCENARIOS = {"all": (400, 900.0, 30), "window": (30, 77.76, 0), "reports": (400, 900.0, 30)}
+REPORTS = 10_000_000
+REPORT_DAYS = 7
 ERRORS = (ErrorClass.TIMEOUT, ErrorClass.OVERLOADED, ErrorClass.SERVER_ERROR)
 
 
@@ -146,6 +151,33 @@ def make(path: Path, rows: Iterable[tuple[dict[str, Any], bool]]) -> None:
     print(f"roll-ups of an old file: {process_time() - started:.1f} s CPU, once")
 
 
+def add_client_reports(path: Path) -> None:
+    """Store ten million reports as the daemon does, a body of ten thousand at a time."""
+    rng = random.Random(20261125)
+    engine = open_for_writing(path, ("PRAGMA synchronous = OFF",))
+    count = 10_000
+    for first in range(0, REPORTS, count):
+        at = NOW - REPORT_DAYS * DAY_S * (1 - first / REPORTS)
+        span_s = REPORT_DAYS * DAY_S * count / REPORTS
+        found = [
+            Report(
+                f"r{first + n:09}",
+                f"t{rng.randrange(TARGETS):02}",
+                at + span_s * n / count,
+                rng.choice(ERRORS) if rng.random() < 0.02 else None,
+                rng.lognormvariate(2.0, 0.35),
+                1,
+            )
+            for n in range(count)
+        ]
+        client = f"client-{first // count % 3}"
+        text = text_of(found)
+        body = Body(client=client, reports=found, text=text, received_at=at + span_s, skew_s=0.0)
+        with engine.begin() as connection:
+            store(connection, [body])
+    engine.dispose()
+
+
 async def start(config: Config) -> tuple[float, float]:
     """CPU and wall seconds from nothing to the first snapshot."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
@@ -156,6 +188,9 @@ async def start(config: Config) -> tuple[float, float]:
     await daemon._read_books()
     daemon.tick()
     took = process_time() - cpu, perf_counter() - wall
+    figures = process_time()
+    await daemon.desk.renew()
+    print(f"figures of reports, beside the work: {process_time() - figures:.2f} s")
     print(f"open {opened - cpu:.2f} s, first tick {took[0] - (opened - cpu):.2f} s")
     await daemon.stop()
     return took
@@ -168,6 +203,8 @@ def main() -> None:
         path = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(folder) / "imgmon.db"
         if not path.exists():
             make(path, history(*SCENARIOS[scenario]))
+            if scenario == "reports":
+                add_client_reports(path)
         with closing(sqlite3.connect(path)) as raw:
             ((rows,),) = raw.execute("SELECT count(*) FROM probes")
         size = path.stat().st_size

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from fastapi import Depends
 
 from monitor import tokens
-from monitor.api.access import Access, needs
+from monitor.api.access import Access, access_of, needs
 from monitor.cli import main
 from monitor.clock import SystemClock
 from monitor.tokens import Scope, TokenBook
@@ -88,7 +88,9 @@ async def test_a_browser_may_send_the_token_as_a_password_for_reading_alone(worl
 
     assert (200, 401) == (read.status_code, broken.status_code)
     with pytest.raises(Exception, match="401"):
-        daemon.access.caller(f"Basic {as_password['operate']}", Scope.OPERATE)
+        access_of(daemon.config, daemon.tokens).caller(
+            f"Basic {as_password['operate']}", Scope.OPERATE
+        )
 
 
 async def test_what_writes_asks_for_its_scope_where_reading_is_open_too(tmp_path):
@@ -97,15 +99,15 @@ async def test_what_writes_asks_for_its_scope_where_reading_is_open_too(tmp_path
         config = configuration(simulator, tmp_path / "a.db", environ={})
         text = tokens.create(config.tokens_path, "shop", [Scope.REPORT], now=0.0)
         async with running(config) as daemon:
-            app = daemon.api()
+            app, access = daemon.api(), access_of(config, daemon.tokens)
 
             @app.post("/report")
-            async def post_report(caller: str = Depends(needs(daemon.access, Scope.REPORT))) -> str:
+            async def post_report(caller: str = Depends(needs(access, Scope.REPORT))) -> str:
                 return caller
 
             @app.post("/operate")
             async def post_operate(
-                caller: str = Depends(needs(daemon.access, Scope.OPERATE)),
+                caller: str = Depends(needs(access, Scope.OPERATE)),
             ) -> str:
                 return caller
 

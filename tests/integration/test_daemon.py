@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -20,9 +21,10 @@ from monitor.app import Daemon
 from monitor.clock import ManualClock, SystemClock
 from monitor.config import parse
 from monitor.core.schedule import slot_of
-from monitor.core.snapshot import Order
+from monitor.core.snapshot import GapReason, Order
 from monitor.core.spend import Claim
 from monitor.errors import MonitorError
+from monitor.limits import PROBES_PER_PROVIDER_MAX
 from monitor.logs import configure
 from monitor.secrets import Redactor
 from monitor.store.writer import Writer
@@ -472,6 +474,28 @@ async def test_running_probes_are_drained_at_shutdown_and_stored(simulator, tmp_
         rows = [*daemon.reader.replay(0)]
 
     assert 2 == len(rows)
+
+
+async def test_a_slot_that_waits_for_its_turn_at_shutdown_is_a_gap(simulator, tmp_path):
+    """What is under way ends; what would only begin is not sent, and does not vanish in silence."""
+    async with running(configuration(simulator, tmp_path / "a.db")) as daemon:
+        await until(lambda: finished(daemon) == 2)
+        simulator.set_fault("gemini", Fault(kind=FaultKind.SLOW_DRIP, drip_s=0.01))
+        slots = [
+            asyncio.ensure_future(daemon.runner.run("flash", reason=ProbeReason.SCHEDULED))
+            for _ in range(PROBES_PER_PROVIDER_MAX + 1)
+        ]
+        asked = len(list(simulator.requests)) + PROBES_PER_PROVIDER_MAX
+        await until(lambda: len(list(simulator.requests)) == asked)
+        await daemon.drain(60)
+        daemon.tick()
+        gaps = daemon.publisher.current.snapshot.totals.gaps
+        ready = daemon.problems()
+    results = [await slot for slot in slots]
+
+    assert [False] * PROBES_PER_PROVIDER_MAX + [True] == [result is None for result in results]
+    assert {("flash", GapReason.MISSED): 1} == gaps
+    assert [] == ready
 
 
 async def test_the_encoder_keeps_the_bytes_of_what_did_not_change(simulator, tmp_path):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
 
 import pytest
 
 from monitor import tokens
+from monitor.app import Daemon
 from monitor.clock import SystemClock
+from monitor.core.pause import Pause
 from monitor.core.snapshot import GapReason, State
 from monitor.tokens import Scope
 from probes.model import ProbeReason
@@ -15,6 +18,7 @@ from probes.simulator.faults import Fault, FaultKind
 from probes.simulator.plans import calm_plan
 from probes.simulator.server import SimulatorServer
 from tests.support.daemon import client, configuration, finished, running, until
+from tests.support.queues import created, queue_config, queue_plan
 
 pytestmark = pytest.mark.anyio
 
@@ -142,3 +146,44 @@ async def test_operating_on_nothing_or_with_nonsense_is_a_problem(world):
 
     assert (404, 422, 422) == (nobody.status_code, empty.status_code, ever.status_code)
     assert "/reason" == empty.json()["errors"][0]["pointer"]
+
+
+async def test_a_daemon_without_a_file_has_nothing_to_reload(world):
+    """409 with the reason; what was asked changes nothing that is shown."""
+    _, _, http = world
+    answer = await http.post("/v1/reload")
+    shown = (await http.get("/v1/reload")).json()
+
+    assert 409 == answer.status_code
+    assert "without a file" in answer.json()["detail"]
+    assert ("none", None) == (shown["stage"], shown["detail"])
+
+
+async def test_a_start_sends_nothing_to_a_paused_target(tmp_path):
+    """Nothing is known of it, so it would be asked at once; a pause comes first."""
+    with SimulatorServer(calm_plan(), SystemClock()) as simulator:
+        config = configuration(simulator, tmp_path / "a.db")
+        first = Daemon(config, clock=SystemClock(), rng=Random(1))
+        await first.open()
+        await first.pauses.set("flash", Pause(first.clock.wall(), None, "not yet", "ops"))
+        await first.stop()
+        async with running(config) as daemon:
+            await until(lambda: daemon.engine.last_start("flare") is not None)
+            await until(lambda: daemon.engine.last_start("flash") is not None)  # Tried, not sent.
+            totals = daemon.engine.tick(daemon.clock.wall()).totals
+
+    assert {"flare"} == {count.target for count in totals.probes}
+
+
+async def test_a_batch_queue_is_not_probed_by_hand(tmp_path):
+    """Its jobs come by schedule: one made by hand would be left behind at the provider."""
+    with SimulatorServer(queue_plan(), SystemClock()) as simulator:
+        config = queue_config(simulator.base("gemini"), tmp_path / "a.db")
+        text = tokens.create(config.tokens_path, "ops", [Scope.OPERATE], now=0.0)
+        async with running(config) as daemon, client(daemon) as http:
+            http.headers["Authorization"] = f"Bearer {text}"
+            answer = await http.post("/v1/targets/night/probe")
+
+    assert 409 == answer.status_code
+    assert "batch queue" in answer.json()["detail"]
+    assert [] == created(simulator)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,8 +23,10 @@ from monitor import tokens
 from monitor.clock import SystemClock
 from monitor.core.reports import Report, Sums, client_figures
 from monitor.core.snapshot import State
+from monitor.limits import REPORTS_WAITING_MAX
 from monitor.store import reports as rows
 from monitor.store.reader import Reader
+from monitor.store.verify import checks
 from monitor.store.writer import Writer
 from monitor.tokens import Scope
 from probes.model import ErrorClass
@@ -167,6 +173,78 @@ async def test_a_client_over_its_limit_is_sent_back_with_nothing_taken(world):
     assert 202 == (await send(row(daemon), name="blog")).status_code
 
 
+async def test_a_limit_smaller_than_a_body_still_lets_one_pass(world):
+    """Else a client that sends larger bodies would be told to come again for ever."""
+    daemon, _, send = world
+    daemon.desk._per_minute = 10
+    first = await send(*[row(daemon, n) for n in range(50)])
+    second = await send(row(daemon, 99))
+
+    assert (202, 429) == (first.status_code, second.status_code)
+
+
+async def test_what_waits_for_the_disk_is_bounded(world):
+    """Above the bound nothing of a body is taken, and it is told when to come again."""
+    daemon, _, send = world
+    daemon.desk._waiting = REPORTS_WAITING_MAX
+    full = await send(row(daemon, 1))
+    daemon.desk._waiting = 0
+    again = await send(row(daemon, 1))
+
+    assert (429, "1") == (full.status_code, full.headers["Retry-After"])
+    assert (202, 1) == (again.status_code, again.json()["accepted"])
+
+
+async def test_what_waits_when_the_daemon_stops_is_told_and_not_kept(world):
+    """Whoever sent it still has it, and hears that it is to come again."""
+    daemon, _, send = world
+    held = threading.Event()
+    daemon.writer.ask(lambda _: held.wait(30))
+    first = asyncio.create_task(send(row(daemon, 1)))
+    await until(lambda: daemon.desk._waiting == 1)
+    second = asyncio.create_task(send(row(daemon, 2)))
+    await until(lambda: daemon.desk._waiting == 2)
+    (commits,) = [task for task in daemon._tasks if task.get_name() == "report commits"]
+    commits.cancel()
+    answers = await asyncio.gather(first, second)
+    held.set()
+
+    assert [503, 503] == [answer.status_code for answer in answers]
+    assert 0 == daemon.desk._waiting
+
+
+async def test_a_commit_is_bounded_because_money_waits_for_it(world):
+    """Six bodies that wait are more than one commit; all of them are taken."""
+    daemon, _, send = world
+    held = threading.Event()
+    daemon.writer.ask(lambda _: held.wait(30))
+    sends = [
+        send(*[row(daemon, f"{n}-{m}") for m in range(1000)], name=name)
+        for n in range(3)
+        for name in ("shop", "blog")
+    ]
+    tasks = [asyncio.create_task(one) for one in sends]
+    await until(lambda: daemon.desk._waiting == 6000)
+    held.set()
+    answers = await asyncio.gather(*tasks)
+
+    assert [1000] * 6 == [answer.json()["accepted"] for answer in answers]
+    with daemon.reader.snapshot() as connection:
+        assert 6000 == len(list(rows.recent(connection, 0.0)))
+
+
+async def test_bodies_that_come_together_are_told_apart(world):
+    """They are committed in one step; each hears of its own rows."""
+    daemon, _, send = world
+    answers = await asyncio.gather(
+        *(send(*[row(daemon, f"{n % 7}-{m}") for m in range(n + 1)]) for n in range(20))
+    )
+
+    assert sum(range(1, 21)) == sum(a.json()["accepted"] + a.json()["duplicate"] for a in answers)
+    assert sum(a.json()["accepted"] for a in answers) == sum(20 - n for n in range(7))
+    assert 0 == daemon.desk._waiting
+
+
 async def test_a_skewed_clock_is_corrected_and_noted(world):
     """An hour slow: what it says of its requests is moved by an hour."""
     daemon, _, send = world
@@ -194,6 +272,55 @@ async def test_a_failure_demotes_at_once_and_a_canary_proves_the_recovery(world)
 
     await until(lambda: finished(daemon) > before, seconds=60)
     assert State.HEALTHY is daemon.engine.health(first, daemon.clock.wall()).state
+
+
+async def test_a_client_that_goes_on_failing_alone_does_not_spend_the_money_of_probes(world):
+    """Its failures are asked about once; while canaries go on to be good they become rare."""
+    daemon, _, send = world
+    for number in range(4):  # Failures that the first canary has answered.
+        await send(row(daemon, number, error="overloaded", age=240 - 60 * number))
+        assert daemon.engine.extra_due("flash", float("inf")) is None
+    canary = daemon.engine.last_start("flash")
+    await send(row(daemon, 9, error="overloaded"))
+
+    assert State.SUSPECT is daemon.engine.health("flash", daemon.clock.wall()).state
+    assert daemon.engine.extra_due("flash", float("inf")) >= canary + 8 * 30
+
+
+async def test_a_report_before_any_canary_changes_no_state(world, tmp_path):
+    """Nothing is known that it could make worse; it is stored and counted."""
+    daemon, _, send = world
+    config = replace(daemon.config, store_path=tmp_path / "b.db")
+    await daemon.stop()
+    async with running(replace(config, specs=daemon.config.specs)) as fresh, client(fresh) as http:
+        answer = await http.post(
+            "/v1/reports",
+            json={"sent_at": rfc3339(fresh.clock.wall()), "reports": [row(fresh, error="timeout")]},
+            headers=(await send()).request.headers,
+        )
+
+    assert 202 == answer.status_code
+
+
+async def test_a_clock_that_is_off_by_more_than_a_day_is_no_clock(world):
+    """Nothing is taken: a body that comes again after its ids are forgotten cannot count twice."""
+    daemon, _, send = world
+    now = daemon.clock.wall()
+    for off, word in ((-90_000, "behind"), (90_000, "ahead of")):
+        answer = await send(row(daemon), sent_at=now + off)
+        (wrong,) = answer.json()["errors"]
+        assert (422, "/sent_at") == (answer.status_code, wrong["pointer"])
+        assert word in wrong["detail"]
+
+
+async def test_a_row_that_does_not_say_what_it_came_to_is_no_picture(world):
+    """What a client forgot is rejected, not counted as good."""
+    daemon, _, send = world
+    told = row(daemon)
+    del told["error"]
+    said = (await send(told)).json()
+
+    assert (0, "/reports/0/error") == (said["accepted"], said["rejected"][0]["pointer"])
 
 
 async def test_a_client_that_fails_alone_is_named_and_demotes_nobody(world):
@@ -234,6 +361,12 @@ async def test_a_restart_forgets_no_failure_and_no_figure(world, tmp_path):
     assert 1 == said["windows"]["1h"]["bad"]
 
 
+def a_body(name, reports, at=NOW):
+    """What a call brings."""
+    text = rows.text_of(reports)
+    return rows.Body(client=name, reports=reports, text=text, received_at=at, skew_s=0.0)
+
+
 def by_hand(found, target, since):
     """The figures of one target as the raw rows give them."""
     clients = {}
@@ -244,6 +377,22 @@ def by_hand(found, target, since):
             if report.error is None:
                 sums.latency.add(report.latency_s)
     return client_figures(list(clients.values())) if clients else None
+
+
+def wrong(connection):
+    """What verifying finds."""
+    return [text for _, check in checks(connection) for text in check()]
+
+
+def wrong_after(path, damage, span_s):
+    """What verifying finds in a copy whose sums of one length are damaged."""
+    copy = path.with_name("copy.db")
+    shutil.copy(path, copy)
+    with closing(sqlite3.connect(copy)) as raw:
+        raw.execute(f"UPDATE rollups SET {damage} WHERE span_s = {span_s} AND sketch IS NOT NULL")
+        raw.commit()
+    with closing(Reader(copy)) as reader, reader.snapshot() as connection:
+        return wrong(connection)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -269,9 +418,9 @@ def test_figures_from_sums_are_those_of_the_rows(tmp_path, seed):
         name = rng.choice(["shop", "blog", "app"])
 
         def work(connection: Connection, name=name, reports=reports):
-            return rows.store(connection, name, reports, received_at=NOW, skew_s=0.0)
+            return rows.store(connection, [a_body(name, reports)])
 
-        stored = writer.ask(work).result(10)
+        (stored,), _ = writer.ask(work).result(10)
         assert len(reports) == len(stored.new) + stored.duplicates
         made += [(name, report) for report in stored.new]
     writer.close()
@@ -279,6 +428,11 @@ def test_figures_from_sums_are_those_of_the_rows(tmp_path, seed):
     with closing(Reader(tmp_path / "a.db")) as reader, reader.snapshot() as connection:
         kept = list(rows.recent(connection, 0.0))
         figures = rows.figures(connection, lambda _: spans, NOW, {})
+
+        assert [] == wrong(connection)
+    for damage in ("n = n + 1", "sketch = NULL", "latency_us = 0"):
+        for span_s in (60, 3600, 86_400, 0):
+            assert wrong_after(tmp_path / "a.db", damage, span_s), (damage, span_s)
 
     assert sorted(made, key=repr) == sorted(kept, key=repr)
     assert len(made) == sum(figures.totals.values())
@@ -302,8 +456,9 @@ number = 0
 while True:
     batch = [Report(f"{sys.argv[2]}-{number + n}", "alpha", 1e9, None, 1.0, 1) for n in range(50)]
     number += 50
-    asked = writer.ask(lambda c: rows.store(c, "shop", batch, received_at=1e9, skew_s=0.0))
-    stored = asked.result(30)
+    text = rows.text_of(batch)
+    body = rows.Body(client="shop", reports=batch, text=text, received_at=1e9, skew_s=0.0)
+    (stored,), _ = writer.ask(lambda c: rows.store(c, [body])).result(30)
     print(len(stored.new), flush=True)
 """
 

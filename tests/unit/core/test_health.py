@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from monitor import limits
-from monitor.core.health import HealthState, fold, fold_report, judge
+from monitor.core.health import HealthState, fold, judge
 from monitor.core.maintenance import Maintenance
 from monitor.core.snapshot import State
 from monitor.core.spec import Policy
@@ -279,64 +279,3 @@ def test_evidence_does_not_grow_old_while_our_own_network_is_down():
     assert State.HEALTHY is at(NOW + 600)
     assert State.UNKNOWN is at(NOW + 9 * 3600)
     assert State.UNKNOWN is at(None)
-
-
-def heard(state, *errors, at=NOW):
-    """*state* after reports of clients, a second apart."""
-    for number, error in enumerate(errors):
-        state = fold_report(state, at + number, error, POLICY)
-    return state
-
-
-def test_reports_demote_like_canaries():
-    """One failure of a client is suspicion, two are an outage since the first."""
-    healthy = folded([a_result()])
-    suspect = heard(healthy, ErrorClass.OVERLOADED, at=NOW + 60)
-    down = heard(suspect, ErrorClass.TIMEOUT, at=NOW + 70)
-
-    assert [State.SUSPECT, State.DOWN] == [suspect.state, down.state]
-    assert NOW + 60 == down.down_since
-    assert ErrorClass.TIMEOUT is down.error
-    assert NOW + 70 == down.last_at
-
-
-def test_a_reported_picture_clears_a_suspicion_and_ends_no_outage():
-    """Recovery is for canaries to prove (law 11)."""
-    healthy = folded([a_result()])
-    cleared = heard(healthy, ErrorClass.OVERLOADED, None)
-    down = heard(healthy, ErrorClass.OVERLOADED, ErrorClass.OVERLOADED)
-
-    assert State.HEALTHY is cleared.state
-    assert State.DOWN is heard(down, None, None, None).state
-    assert down.good_run == heard(down, None).good_run == 0
-
-
-def test_a_reported_picture_keeps_evidence_fresh_and_makes_none():
-    """Without any canary the state stays unknown, but its newest evidence is new."""
-    state = heard(HealthState(), None)
-
-    assert State.UNKNOWN is state.state
-    assert NOW == state.last_at
-
-
-@pytest.mark.parametrize(
-    "error", [e for e in ErrorClass if e.outcome is not Outcome.BAD], ids=lambda e: e.value
-)
-def test_what_concerns_a_client_alone_says_nothing(error):
-    """Its key, its quota, its request and its network are not the provider's."""
-    healthy = folded([a_result()])
-
-    assert healthy == heard(healthy, error)
-
-
-def test_failures_that_clients_report_one_by_one_do_not_degrade():
-    """The pictures between them are not counted, so neither are they."""
-    state = HealthState()
-    for number in range(12):
-        at = NOW + 900.0 * number
-        state = fold(state, a_result(at=at), POLICY)
-        state = fold_report(state, at + 60, ErrorClass.OVERLOADED, POLICY)
-        assert State.SUSPECT is state.state
-        state = fold_report(state, at + 120, None, POLICY)
-        assert State.HEALTHY is state.state
-    assert (True,) * POLICY.degraded_of == state.recent

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
+from types import MappingProxyType
 
 import pytest
 
@@ -70,9 +72,9 @@ def schedule(
 
 
 @contextmanager
-def started(turning: Schedule, seed: int = 1):
+def started(turning: Schedule, seed: int = 1, before=MappingProxyType({})):
     """The schedule on this test's loop, stopped at the end."""
-    turning.start(seed)
+    turning.start(seed, before)
     yield turning
     turning.stop()
 
@@ -89,6 +91,24 @@ async def test_slots_that_passed_without_a_fire_are_gaps():
     starts = [phase_s("t", 60.0) + (first + k) * 60.0 for k in (1, 2)]
     assert ["t", "t"] == fired
     assert [("t", GapReason.MISSED, start) for start in starts] == missed
+
+
+async def test_slots_between_one_schedule_and_the_next_are_gaps():
+    """Told at once by the next one; not where slots have another length, and none without a gap."""
+    clock, first, second, other, same = ManualClock(wall=START), [], [], [], []
+    with started(schedule(clock, missed=first)) as turning:
+        pass
+    with started(schedule(clock, missed=same), before=turning.seen_to):
+        pass
+    clock.advance(180)
+    with started(schedule(clock, missed=second), before=turning.seen_to):
+        pass
+    with started(schedule(clock, missed=other, interval_s=90.0), before=turning.seen_to):
+        pass
+
+    assert ([], [], 3, []) == (first, same, len(second), other)
+    assert {("t", GapReason.MISSED)} == {gap[:2] for gap in second}
+    assert [60.0, 60.0] == [b[2] - a[2] for a, b in pairwise(second)]
 
 
 async def test_a_leap_of_the_clock_is_a_bounded_number_of_gaps():

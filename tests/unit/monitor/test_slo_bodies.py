@@ -14,7 +14,7 @@ from monitor.core.months import Evidence, month_figures
 from monitor.core.snapshot import GapReason
 from monitor.core.spec import Objective, Policy
 from monitor.engine import Engine
-from monitor.metrics import gauges
+from monitor.metrics import snapshot_pieces
 from probes.model import ErrorClass
 from tests.support.builders import NOW, a_pool, a_result, a_sample, a_spec
 
@@ -42,7 +42,9 @@ def series(shown):
     """(name, label values without the target) to the value of every gauge of the target."""
     return {
         (sample.name, *(v for k, v in sorted(sample.labels.items()) if k != "target")): sample.value
-        for family in gauges(shown)
+        for piece in snapshot_pieces(shown, dict)
+        for family in piece.families().collect()
+        if family.type in {"gauge", "summary"}
         for sample in family.samples
         if "target" in sample.labels
     }

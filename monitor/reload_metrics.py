@@ -1,0 +1,32 @@
+"""The metrics of the configuration: whether the file could be taken, and since when it holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from monitor.exposition import Families, Spec
+
+_SUCCESSFUL: Final = Spec(
+    "imgmon_config_last_reload_successful",
+    "1 when the last reload was taken, or none was asked for; else 0.",
+)
+_SUCCESS_AT: Final = Spec(
+    "imgmon_config_last_reload_success_timestamp_seconds",
+    "When the configuration that holds was taken: by a reload, or by the start.",
+)
+RELOAD_SPECS: Final = (_SUCCESSFUL, _SUCCESS_AT)
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadFigures:
+    """How the last reload ended, and the wall time of the last one that was taken."""
+
+    is_successful: bool
+    success_at: float
+
+
+def put_reload(families: Families, figures: ReloadFigures) -> None:
+    """Put *figures* into *families*."""
+    families.put(_SUCCESSFUL.name, (), figures.is_successful)
+    families.put(_SUCCESS_AT.name, (), figures.success_at)
