@@ -54,7 +54,7 @@ class HealthState:
         good_run, bad_run: Good or bad results in a row; unusable and void ones do not count.
         bad_since: First failure of the current or last run of them.
         down_since: First failure of an outage that has not been proven over.
-        recent: The last ``degraded_of`` verdicts of canaries, True for good, newest last.
+        recent: The last ``degraded_of`` verdicts, True for good, newest last.
         error: Class of the last failure.
         retry_at: When the last result, a failure, asked to be called again.
         last_at: Start of the newest good, bad or unusable probe.

@@ -117,6 +117,7 @@ class Hearing:
 
     def listen(self, now: float, good_at: float | None) -> Hearsay:
         """Return what is said at *now*; *good_at* is the start of the newest good canary."""
+        self.forget(now)  # Or each look would take longer, and the memory grow for ever.
         newest = int(now // MINUTE_S) * MINUTE_S
         told = sorted(
             (at for at in self._minutes if newest - HORIZON_S < at <= newest), reverse=True
