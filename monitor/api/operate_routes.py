@@ -34,7 +34,7 @@ class PauseIn(BaseModel):
 
     reason: str = Field(min_length=1, max_length=500, description="Why, for whoever asks later.")
     seconds: float | None = Field(
-        default=None, gt=0, le=PAUSE_S_MAX, allow_inf_nan=False,
+        default=None, gt=0, le=PAUSE_S_MAX, allow_inf_nan=False, strict=True,
         description="For how long; null until it is ended.",
     )  # fmt: skip
 

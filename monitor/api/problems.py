@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 
 class FieldError(BaseModel):
@@ -93,9 +94,18 @@ async def only_known_parameters(request: Request) -> None:
 def install(app: FastAPI) -> None:
     """Answer every error of *app* as a problem."""
 
-    async def http_error(_: Request, error: Exception) -> ProblemResponse:
+    async def http_error(request: Request, error: Exception) -> ProblemResponse:
         assert isinstance(error, HTTPException)
-        headers = dict(error.headers) if error.headers else None
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            # The router names the methods of the first route of the path alone.
+            routes = [r for r in app.routes if r.matches(request.scope)[0] is not Match.NONE]
+            methods = {m for r in routes for m in getattr(r, "methods", ())}
+            headers["Allow"] = ", ".join(sorted(methods))
+        if error.status_code == HTTPStatus.BAD_REQUEST:
+            # FastAPI's own word for a body of bytes that are no text.
+            field = FieldError(pointer="", detail="This is no JSON.")
+            return problem(422, "The request does not fit the schema.", [field])
         return problem(error.status_code, str(error.detail), headers=headers)
 
     async def invalid(_: Request, error: Exception) -> ProblemResponse:

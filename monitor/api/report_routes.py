@@ -91,11 +91,27 @@ _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     202: {"model": ReceiptOut, "description": "Stored, but for the rows that are rejected."},
     401: {"model": ProblemOut, "description": "No valid token."},
     403: {"model": ProblemOut, "description": "The token lacks the scope report."},
+    409: {"model": ProblemOut, "description": "The client's clock is off by more than a day."},
     413: {"model": ProblemOut, "description": "The body is too large; nothing was taken."},
     422: {"model": ProblemOut, "description": "No body of reports; nothing was taken."},
     429: {"model": ProblemOut, "description": "Nothing was taken; try again after Retry-After."},
     503: {"model": ProblemOut, "description": "The store takes nothing; try again later."},
 }
+
+
+def _whole(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return *schema* with its definitions in their places: OpenAPI looks for them elsewhere."""
+    known = schema.pop("$defs", {})
+
+    def placed(value: Any) -> Any:
+        if isinstance(value, dict):
+            if "$ref" in value:
+                return placed(known[value["$ref"].rpartition("/")[2]])
+            return {key: placed(inner) for key, inner in value.items()}
+        return [placed(inner) for inner in value] if isinstance(value, list) else value
+
+    whole: dict[str, Any] = placed(schema)
+    return whole
 
 
 def build(sources: Sources) -> APIRouter:
@@ -112,7 +128,7 @@ def build(sources: Sources) -> APIRouter:
         openapi_extra={
             "requestBody": {
                 "required": True,
-                "content": {"application/json": {"schema": ReportsIn.model_json_schema()}},
+                "content": {"application/json": {"schema": _whole(ReportsIn.model_json_schema())}},
             }
         },
     )
@@ -125,7 +141,7 @@ def build(sources: Sources) -> APIRouter:
             return _no_body(error)
         skew_s = sources.clock.wall() - whole.sent_at.timestamp()
         if abs(skew_s) > SKEW_S_MAX:
-            return problem(422, "Nothing was taken.", [_too_skewed(skew_s)])
+            return problem(409, "Nothing was taken.", [_too_skewed(skew_s)])
         rows, rejected = await _read(whole.reports)
         sent_at = whole.sent_at.timestamp()
         try:

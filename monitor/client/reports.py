@@ -29,7 +29,7 @@ _RETRY_S_MAX: Final = 60.0
 _NEVER: Final = frozenset({401, 403, 404, 405})
 _REFUSED_S: Final = 300.0
 # The body itself is refused, and would be again.
-_WRONG: Final = frozenset({400, 413, 422})
+_WRONG: Final = frozenset({400, 409, 413, 422})
 
 
 @dataclass(frozen=True, slots=True)

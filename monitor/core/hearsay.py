@@ -95,6 +95,11 @@ class Hearing:
         # What a look at a minute found, by the first one it saw; until something is told of these.
         self._looks: dict[int, dict[int, Hearsay]] = {}
 
+    @property
+    def minutes(self) -> int:
+        """How many minutes are held."""
+        return len(self._minutes)
+
     def tell(self, key: Key, said: Tally) -> None:
         """Count what was *said* of the minute, client and error class that *key* names."""
         outcome = ErrorClass(key.error).outcome if key.error else Outcome.GOOD

@@ -65,7 +65,8 @@ async def test_every_answer_is_as_described(tmp_path):
                 ))  # fmt: skip
     generated = sum(int(re.search(r"(\d+) generated", said)[1]) for said, _ in done)
 
-    assert [] == [said[-8_000:] for said, code in done if code]
+    failed = [said[-8_000:] for said, code in done if code]
+    assert not failed, "\n".join(failed)
     assert generated >= max(REQUESTS, 40)
 
 

@@ -69,3 +69,21 @@ async def test_a_connection_that_is_kept_sends_without_delay(app):
         kept = connection.transport.get_extra_info("socket")
 
         assert 0 != kept.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def test_a_path_names_all_of_its_methods_and_bytes_that_are_no_text_are_a_problem(app):
+    """The router knows the first route of a path alone, and FastAPI has a 400 of its own."""
+
+    @app.delete("/rows")
+    async def delete_rows() -> None:
+        """Take none."""
+
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        other = await http.put("/rows")
+        noise = await http.post(
+            "/rows", content=b"v\x84{", headers={"Content-Type": "application/json"}
+        )
+
+    assert (405, "DELETE, POST") == (other.status_code, other.headers["Allow"])
+    assert (422, "This is no JSON.") == (noise.status_code, noise.json()["errors"][0]["detail"])

@@ -309,7 +309,7 @@ async def test_a_clock_that_is_off_by_more_than_a_day_is_no_clock(world):
     for off, word in ((-90_000, "behind"), (90_000, "ahead of")):
         answer = await send(row(daemon), sent_at=now + off)
         (wrong,) = answer.json()["errors"]
-        assert (422, "/sent_at") == (answer.status_code, wrong["pointer"])
+        assert (409, "/sent_at") == (answer.status_code, wrong["pointer"])
         assert word in wrong["detail"]
 
 

@@ -245,3 +245,15 @@ def test_sums_of_all_spans_are_sums_of_the_same_reports(rows):
         assert all(key.at % span_s == 0 if span_s else key.at == 0 for key in of)
         assert abs(sum(t.latency_us for t in of.values()) - sum(pictures) * 1e6) <= len(rows)
         assert all(tally.latency.n == 0 for key, tally in of.items() if key.error)
+
+
+def test_a_daemon_that_runs_for_hours_holds_no_more_than_two_of_them():
+    """A minute is let go once nothing can be heard of it, however long clients report."""
+    hearing = Hearing()
+    for minute in range(400):
+        at = minute * MINUTE_S
+        for key, said in by_minute([("shop", [a_report(at)])]).items():
+            hearing.tell(key, said)
+        hearing.listen(AT + at, None)
+
+    assert hearing.minutes <= 2 * HORIZON_S / MINUTE_S + 1
