@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -68,11 +69,26 @@ routes = st.builds(
 )
 
 
+def loud_from(quiet: Quiet | None, end: float) -> list[float]:
+    """The ends of *quiet* hours until *end*: what is loud may be one minute a day."""
+    if quiet is None:
+        return []
+    first = datetime.fromtimestamp(NOW, quiet.zone).replace(hour=0, minute=0, second=0)
+    clock = timedelta(minutes=quiet.end)
+    days = range(int((end - NOW) / DAY_S) + 2)
+    ends = [(first + timedelta(days=day) + clock).timestamp() for day in days]
+    return [at for at in ends if NOW <= at <= end]
+
+
 def played(route: Route, history, looks) -> list[Message]:
-    """All messages where the route looks at *looks* and once each ten minutes for two days after."""
+    """
+    All messages where the route looks at *looks*, and for two days after the last event once each
+    ten minutes and whenever quiet hours end.
+    """
     memory, messages, rest = Memory(), [], list(history)
     end = (history[-1][1].at if history else NOW) + 2 * DAY_S
-    for now in sorted({*looks, *(NOW + 600.0 * n for n in range(int((end - NOW) / 600) + 1))}):
+    regular = (NOW + 600.0 * n for n in range(int((end - NOW) / 600) + 1))
+    for now in sorted({*looks, *regular, *loud_from(route.quiet, end)}):
         while rest and rest[0][1].at <= now:
             number, event = rest.pop(0)
             memory = fold(memory, number, event, route, now)
@@ -81,6 +97,11 @@ def played(route: Route, history, looks) -> list[Message]:
     return messages
 
 
+@example(
+    Route(id="ops", topics=ALL, quiet=Quiet(start=8, end=7, zone=BERLIN)),
+    [(1, incident(EventKind.INCIDENT_OPENED, "a", 0, NOW))],
+    [],
+)
 @given(routes, histories(), st.lists(st.floats(NOW, NOW + 3 * DAY_S), max_size=20))
 def test_all_is_told_once_and_in_order(route, history, looks):
     """Each fact and each outage that lasts is in one message; an end is after its begin."""
