@@ -46,6 +46,7 @@ from monitor.reloading import Reloads
 from monitor.runner import Runner
 from monitor.scheduler import Schedule
 from monitor.secrets import Redactor
+from monitor.steps import Steps, at_once, unhurried
 from monitor.store.history import History
 from monitor.store.lock import StoreLock
 from monitor.store.reader import Reader
@@ -244,9 +245,13 @@ class Daemon:
 
     def tick(self) -> None:
         """Build and publish one snapshot; store what happened and the orders that changed."""
+        at_once(self._ticking())
+
+    def _ticking(self) -> Steps[None]:
         now = self.clock.wall()
         self.engine.paused = self.pauses.all(now)
-        self.publisher.publish(self.engine.tick(now))
+        snapshot = yield from self.engine.ticking(now)
+        yield from self.publisher.publishing(snapshot)
         for entry in self.engine.take_entries():
             self.writer.submit_entry(entry)
             for event in entry.events:
@@ -325,7 +330,7 @@ class Daemon:
             self._wake.clear()
             try:
                 await self._read_books()
-                self.tick()
+                await unhurried(self._ticking(), self.clock)
             except Exception:  # A bug must not freeze the order in silence: it goes stale, loudly.
                 log.exception("tick.failed")
             await asyncio.sleep(1 / TICKS_PER_S_MAX)
