@@ -240,13 +240,13 @@ class Engine:
 
     def attempted(self, target_id: str, at: float) -> None:
         """Take note of a generation at *at* of which nothing else is known, sent or not."""
-        tracked = self._tracked.get(target_id)
-        if tracked is not None:
+        if (tracked := self._tracked.get(target_id)) is not None:
             tracked.pace = attempted(tracked.pace, at, at)
 
     def windows_of(self, target_id: str) -> Mapping[str, float]:
-        """Return name to length in seconds of the windows of a target; none for one that is gone."""
-        return self._tracked[target_id].history.windows if target_id in self._tracked else {}
+        """Return name to seconds of the windows a target is shown over; none for one that is gone."""
+        tracked, shown = self._tracked.get(target_id), self._policy.windows
+        return {name: s for name, s in shown.items() if tracked and name in tracked.history.windows}
 
     def plan_slot(self, target_id: str, now: float, draw: float) -> float | Pass:
         """Return what the target's slot at *now* stands for, or why nothing is sent in it."""
