@@ -502,6 +502,8 @@ def dashboard(
     daemon = choice("instance", "Daemon", "label_values(imgmon_build_info, instance)")
     # Not changes(...[5m]): of samples five minutes apart, such a range holds only one in Prometheus 3.
     counter = f"imgmon_priority_changes_total{{{changes}}}"
+    unprobed = f'imgmon_gaps_total{{{incidents}, reason=~"maintenance|paused"}}'
+    drifts = 'imgmon_events_total{kind=~"price_changed|model_changed|output_changed"}'
     marks = [
         _annotation(
             "Incidents", RED, f"imgmon_incident_open{{{incidents}}} == 1",
@@ -512,6 +514,14 @@ def dashboard(
             "imgmon_config_info unless on (digest) (imgmon_config_info offset 5m)"
             " and on () (imgmon_build_info offset 5m)",
             "Configuration changed", "{{digest}}", shown=True,
+        ),
+        _annotation(
+            "Maintenance and pauses", GREY, f"{unprobed} - ({unprobed} offset 30m) > 0",
+            "Not probed: {{reason}}", "{{target}}", shown=True,
+        ),
+        _annotation(
+            "Changes of models and prices", ORANGE, f"{drifts} - ({drifts} offset 5m) > 0",
+            "{{kind}}", "an event of /v1/events", shown=True,
         ),
     ]  # fmt: skip
     if changes:
