@@ -16,11 +16,12 @@ from typing import Final
 from monitor.core.gaps import Gap
 from monitor.core.incidents import Incident
 from monitor.core.maintenance import stretches
+from monitor.core.period import figures_between
 from monitor.core.slo import verdicts
 from monitor.core.snapshot import GapReason, WindowFigures
 from monitor.core.spec import TargetSpec
 from monitor.core.verdict import ClaimVerdict
-from monitor.core.window import Sample, figures_between
+from monitor.core.window import Sample
 from probes.model import ErrorClass, Outcome, ProbeKind, ProbeReason
 
 # Grows when a figure would come out differently for the same rows.

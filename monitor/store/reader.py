@@ -113,12 +113,12 @@ class Reader:
         since: float,
         *,
         free_calls: int,
-        in_full: Collection[str] = (),
+        in_full: Collection[int] = (),
     ) -> Iterator[Finding]:
         """
         Return what the engine folds at a restart: as :meth:`replay`, but only what it looks at.
 
-        The newest generation of each target, and the probes whose ids are *in_full*, are whole
+        The newest generation of each target, and the rows whose numbers are *in_full*, are whole
         results.
         """
         with self.session() as session:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.core.availability import weighted
-from monitor.core.window import History, figures_between
+from monitor.core.period import figures_between
+from monitor.core.window import History
 from probes.model import Outcome
 from tests.support.builders import NOW
 from tests.support.strategies import samples
