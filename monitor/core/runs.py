@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -23,13 +24,15 @@ def in_runs(results: Iterable[Finding]) -> Iterator[Sequence[Finding]]:
     The results of each target keep their order, and so do those that are alone. A run speaks of
     pictures only: none of its results is whole or tells of limits.
     """
-    runs: dict[str, list[Finding]] = {}
+    runs: defaultdict[str, list[Finding]] = defaultdict(list)
     for result in results:
-        run = runs.setdefault(result.target_id, [])
+        run = runs[result.target_id]
         is_plain = _is_plain(result)
         if is_plain:
             run.append(result)
-        if run and (not is_plain or len(run) == _LENGTH_MAX):
+            if len(run) < _LENGTH_MAX:
+                continue
+        if run:
             yield runs.pop(result.target_id)
         if not is_plain:
             yield (result,)

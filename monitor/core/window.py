@@ -162,9 +162,18 @@ class History:
             self._drop(1)
 
     def extend(self, samples: Iterable[Sample]) -> None:
-        """Add *samples* one after another, as :meth:`append` does."""
-        for sample in samples:
-            self.append(sample)
+        """Add *samples* one after another, as :meth:`append` does; at once if they are the newest."""
+        added = [sample for sample in samples if sample.outcome is not Outcome.VOID]
+        at = [*self._at[-1:], *(_micros(sample.at) for sample in added)]
+        if at != sorted(at) or len(self) + len(added) > limits.SAMPLES_PER_TARGET_MAX:
+            for sample in added:
+                self.append(sample)
+            return
+        assert all((s.latency_s is None) == (s.outcome is not Outcome.GOOD) for s in added)
+        self._recent.clear()
+        self._samples += added
+        self._at[-1:] = at
+        self._slots += [_micros(sample.slot_s) for sample in added]
 
     def gap(self, at: float, reason: GapReason, slot_s: float) -> None:
         """Add a slot of *slot_s* seconds in which no probe ran at *at*."""
@@ -230,16 +239,14 @@ class History:
             of = [w for s, w in zip(samples, weights, strict=True) if s.outcome is outcome]
             window.counts[outcome], window.weights[outcome] = len(of), sum(of)
             window.squares[outcome] = sum(weight * weight for weight in of)
-        good = [
-            (s.latency_s, w)
-            for s, w in zip(samples, weights, strict=True)
-            if s.latency_s is not None
-        ]
-        window.latencies = sorted(latency_s for latency_s, _ in good)
+        window.latencies = sorted(s.latency_s for s in samples if s.latency_s is not None)
         window.latency_sum = sum(map(_micros, window.latencies))
-        if self._threshold_s is not None:
-            fast = [weight for latency_s, weight in good if latency_s <= self._threshold_s]
-            window.fast, window.fast_weight = len(fast), sum(fast)
+        fast = [
+            weight
+            for sample, weight in zip(samples, weights, strict=True)
+            if self._is_fast(sample.latency_s)
+        ]
+        window.fast, window.fast_weight = len(fast), sum(fast)
         failed = [s for s in samples if s.outcome is Outcome.BAD]
         window.failure_sum = sum(_micros(sample.duration_s) for sample in failed)
         window.timeouts = sum(sample.is_timeout for sample in failed)
@@ -293,7 +300,7 @@ class History:
         window.weights[sample.outcome] += sign * weight
         window.squares[sample.outcome] += sign * weight * weight
         if sample.latency_s is not None:
-            is_fast = self._threshold_s is not None and sample.latency_s <= self._threshold_s
+            is_fast = self._is_fast(sample.latency_s)
             window.fast += sign * is_fast
             window.fast_weight += sign * is_fast * weight
             window.latency_sum += sign * _micros(sample.latency_s)
@@ -304,6 +311,11 @@ class History:
         elif sample.outcome is Outcome.BAD:
             window.failure_sum += sign * _micros(sample.duration_s)
             window.timeouts += sign * sample.is_timeout
+
+    def _is_fast(self, latency_s: float | None) -> bool:
+        if latency_s is None or self._threshold_s is None:
+            return False
+        return latency_s <= self._threshold_s
 
     def _coverage(self, window: _Window, end: int) -> tuple[float, float]:
         """
