@@ -312,7 +312,7 @@ def totals(session: Session, bounds: Sequence[float]) -> Totals:
         outcome = ErrorClass(error).outcome if error else Outcome.GOOD
         probes[ProbeCount(target=target, kind=kind, outcome=outcome.value, error=error)] += n
         spend[target] += cost_micros
-        if kind == ProbeKind.LIVENESS:  # A free call is no picture.
+        if kind == ProbeKind.LIVENESS or error:  # A free call is no picture.
             continue
         latency[target] += latency_us
         if sketch is not None:
