@@ -261,8 +261,7 @@ class History:
     def _push_newest(self, window: _Window) -> None:
         window.hi += 1
         self._count(window, window.hi - 1, +1)
-        if window.hi - window.lo > 1:
-            window.pairs += self._pair(window.hi - 2)
+        window.pairs += self._pair(window.hi - 2)  # An empty window is counted afresh instead.
 
     def _pop_oldest(self, window: _Window) -> None:
         if window.hi - window.lo > 1:
