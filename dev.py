@@ -34,7 +34,7 @@ LOCK = ROOT / "requirements.lock"
 DEV_LOCK = ROOT / "tests" / "requirements.lock"
 
 # Programs that tests run against; without one of them these tests are skipped and say so.
-PACKAGES = ("prometheus", "prometheus-alertmanager", "haproxy", "chromium")
+PACKAGES = ("prometheus", "prometheus-alertmanager", "haproxy", "nginx-light", "chromium")
 
 # Every branch of these is run by the tests: what judges, spends and blames.
 WHOLE = (

@@ -20,8 +20,14 @@ STATES: Final = (
     ("down", RED),
     ("unusable", PURPLE),
 )
+_DAEMON: Final = 'instance="$instance"'
+_SELECTOR: Final = re.compile(r"\b((?:imgmon|process)_\w+)(?:\{([^}]*)\})?")
 _SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 _WIDTH: Final = 24
+# Bars and cells in a panel, whatever time is shown: of a day half an hour each. None is shorter than
+# what several scrapes fall into.
+_BARS: Final = 48
+_BAR_MIN: Final = "1m"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ STATE_NUMBERS: Final = mapped(
 
 def query(expr: str, legend: str = "", *, instant: bool = False, kind: str = "time_series") -> Json:
     """Return one query; *kind* is ``time_series``, ``table`` or ``heatmap``."""
-    text = re.sub(r"\s+", " ", expr).strip()
+    text = of_one_daemon(re.sub(r"\s+", " ", expr).strip())
     asked: Json = {"datasource": _SOURCE, "expr": text, "format": kind, "editorMode": "code"}
     asked |= {"instant": True, "range": False} if instant else {"instant": False, "range": True}
     return asked | {"legendFormat": legend or "__auto"}
@@ -163,7 +169,6 @@ def lines(
     fill: int = 0,
     stepped: bool = False,
     legend: Sequence[str] = ("lastNotNull",),
-    interval: str | None = None,
     none: str = "none",
 ) -> Json:
     """Return series over time, drawn as ``line`` or ``bars``."""
@@ -195,7 +200,6 @@ def lines(
         },
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
-    more = {"interval": interval} if interval else {}
     return _panel(
         "timeseries",
         title,
@@ -205,7 +209,6 @@ def lines(
         defaults=defaults,
         options=options,
         overrides=overrides,
-        **more,
     )
 
 
@@ -216,15 +219,16 @@ def bars(
     unit: str = "short",
     *,
     overrides: Sequence[Json] = (),
-    interval: str = "30m",
     calc: str = "sum",
+    none: str = "none",
 ) -> Json:
     """Return counts per interval as stacked bars."""
     panel = lines(
         title, about, queries, unit,
         overrides=overrides, low=0, stacked=True, drawn="bars", fill=80, legend=(calc,),
-        interval=interval,
+        none=none,
     )  # fmt: skip
+    panel |= {"interval": _BAR_MIN, "maxDataPoints": _BARS}
     panel["fieldConfig"]["defaults"]["custom"]["axisSoftMax"] = 1
     # What happened stands above the many classes that are exported at zero.
     panel["options"]["legend"] |= {
@@ -326,9 +330,11 @@ def heatmap(title: str, about: str, expr: str, unit: str) -> Json:
         "tooltip": {"mode": "single", "yHistogram": False, "showColorScale": False},
         "yAxis": {"axisPlacement": "left", "reverse": False, "unit": unit},
     }  # fmt: skip
-    queries = [query(expr, "{{le}}", kind="heatmap")]
+    # Each bucket's newest probe, by its id, where Prometheus keeps exemplars.
+    queries = [query(expr, "{{le}}", kind="heatmap") | {"exemplar": True}]
     return _panel(
-        "heatmap", title, about, queries, unit=unit, defaults=defaults, options=options, interval="30m",
+        "heatmap", title, about, queries, unit=unit, defaults=defaults, options=options,
+        interval=_BAR_MIN, maxDataPoints=_BARS,
     )  # fmt: skip
 
 
@@ -415,6 +421,8 @@ def choice(
     sort: int = 1,
 ) -> Json:
     """Return a variable with the values that the metrics have; *many* lets several be chosen."""
+    if name != "instance":
+        expr = of_one_daemon(expr)
     variable: Json = {
         "type": "query",
         "name": name,
@@ -438,6 +446,23 @@ def choice(
     return variable
 
 
+def of_one_daemon(expr: str) -> str:
+    """
+    Return *expr* with every metric of ours narrowed to the daemon that is chosen.
+
+    Two daemons measure from two places: a greatest or a mean of both is nobody's figure. A selector
+    that names an instance itself is left alone.
+    """
+
+    def narrowed(match: re.Match[str]) -> str:
+        name, labels = match[1], match[2] or ""
+        if "instance" in labels:
+            return match[0]
+        return f"{name}{{{', '.join(filter(None, (_DAEMON, labels)))}}}"
+
+    return _SELECTOR.sub(narrowed, expr)
+
+
 def _annotation(name: str, colour: str, expr: str, title: str, text: str, *, shown: bool) -> Json:
     return {
         "name": name,
@@ -445,7 +470,7 @@ def _annotation(name: str, colour: str, expr: str, title: str, text: str, *, sho
         "enable": shown,
         "hide": False,
         "iconColor": colour,
-        "expr": expr,
+        "expr": of_one_daemon(expr),
         "step": "60s",
         "titleFormat": title,
         "textFormat": text,
@@ -474,13 +499,20 @@ def dashboard(
         "refresh": 1, "regex": "", "hide": 0, "multi": False, "includeAll": False, "options": [],
         "skipUrlSync": False,
     }  # fmt: skip
+    daemon = choice("instance", "Daemon", "label_values(imgmon_build_info, instance)")
     # Not changes(...[5m]): of samples five minutes apart, such a range holds only one in Prometheus 3.
     counter = f"imgmon_priority_changes_total{{{changes}}}"
     marks = [
         _annotation(
             "Incidents", RED, f"imgmon_incident_open{{{incidents}}} == 1",
             "Incident", "{{target}}", shown=True,
-        )
+        ),
+        _annotation(
+            "Configuration changes", PURPLE,
+            "imgmon_config_info unless on (digest) (imgmon_config_info offset 5m)"
+            " and on () (imgmon_build_info offset 5m)",
+            "Configuration changed", "{{digest}}", shown=True,
+        ),
     ]  # fmt: skip
     if changes:
         marks.append(
@@ -510,6 +542,6 @@ def dashboard(
         "refresh": "1m",
         "links": [link],
         "annotations": {"list": marks},
-        "templating": {"list": [datasource, *variables]},
+        "templating": {"list": [datasource, daemon, *variables]},
         "panels": _placed(rows),
     }

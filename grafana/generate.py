@@ -101,12 +101,14 @@ def added(counter: str, *by: str) -> str:
     Return the query of what *counter* grew by in each interval, summed by labels.
 
     Exact, unlike increase(), which extrapolates and does not see the first event of its kind: a series
-    that is new where the exporter was there before began at zero.
+    that is new where the exporter was there before began at zero. Where the exporter was not, growth
+    is counted from its first scrape on, so that a daemon of five minutes is not an empty panel.
     """
     labels = f" by ({', '.join(by)})" if by else ""
     before = f"{counter} offset $__interval"
     is_new = f"({counter} unless {before}) and on () (imgmon_build_info offset $__interval)"
-    return f"sum{labels} (clamp_min({counter} - ({before}), 0) or {is_new})"
+    is_young = f"{counter} - min_over_time({counter}[$__interval])"
+    return f"sum{labels} (clamp_min({counter} - ({before}), 0) or {is_new} or {is_young})"
 
 
 def band(name: str, title: str, colour: str) -> list[Json]:
@@ -138,7 +140,8 @@ def overview() -> Json:
     )
     to_target = {
         "title": "Look at ${__value.text}",
-        "url": "/d/imgmon-target?var-target=${__value.raw}&var-datasource=${datasource}"
+        "url": "/d/imgmon-target?var-target=${__value.raw}&var-instance=${instance}"
+        "&var-datasource=${datasource}"
         "&${__url_time_range}",
     }
     state = (
@@ -183,12 +186,14 @@ def overview() -> Json:
                 custom__cellOptions={"type": "color-background", "mode": "basic"},
             ),
             interval,
-            by_name("p95", unit="s", decimals=1),
+            by_regexp("place|n|p95 n", custom__width=64),
+            by_name("p95", unit="s", decimals=1, custom__width=80),
             by_name(
                 "budget left", unit="percentunit", decimals=0, thresholds=BUDGET,
                 custom__cellOptions={"type": "color-text"},
             ),
-            by_regexp("price|spent in 24 h", unit="currencyUSD", decimals=3),
+            by_name("price", unit="currencyUSD", decimals=3, custom__width=80),
+            by_name("spent in 24 h", unit="currencyUSD", decimals=3, custom__width=120),
             by_name("last probe", unit="s", decimals=0),
         ],
     )  # fmt: skip
@@ -227,6 +232,7 @@ def overview() -> Json:
                 "Order valid for", "Past this the order is stale; it is served on.",
                 f"imgmon_priority_valid_until_timestamp_seconds{{{ORDER}}} - time()", "s", decimals=0,
                 thresholds=steps((None, RED), (0, TEXT)), none="no order",
+                mappings=mapped({}, ("no order", TEXT)),
             )),
             (3, stat(
                 "Spent today", "Money booked for probes since UTC midnight, all providers.",
@@ -249,17 +255,25 @@ def overview() -> Json:
                 value="always",
             )),
         ]),
-        Row("Availability and latency", 9, [
-            (12, lines(
+        Row("What the order is made of", 9, [
+            (8, lines(
                 "Availability, $view view, $window", "Good share of scheduled probes in the window.",
                 [query(f"max by (target) (imgmon_availability_ratio{{{ALL},{SHARES}}})", "{{target}}")],
                 "percentunit", high=1, legend=("lastNotNull", "min"),
             )),
-            (12, lines(
+            (8, lines(
                 "p95, $window",
                 "Nearest-rank p95 of good probes in the window; no line where there was no good probe.",
                 [query(f"max by (target) ({P95})", "{{target}}")],
                 "s", low=0, legend=("lastNotNull", "max"),
+            )),
+            (8, lines(
+                "Cost of one delivered picture, $pool / $profile",
+                "Price, waiting and failing together, in dollars: within a tier the least is called first.",
+                [query(
+                    f"max by (target) (imgmon_priority_index_usd{{{ALL},{ORDER}}})", "{{target}}"
+                )],
+                "currencyUSD", low=0, none="no order",
             )),
         ]),
         Row("Money and freshness", 9, [
@@ -319,7 +333,7 @@ def target() -> Json:
     of_hours["fieldConfig"] = {
         "defaults": {
             "unit": "short", "decimals": 1, "mappings": mapped({}, ("-", "transparent")),
-            "color": {"mode": "continuous-BlYlRd"}, "noValue": "none",
+            "color": {"mode": "continuous-BlYlRd"}, "noValue": "no full hour yet",
             "custom": {
                 "align": "center", "inspect": False, "minWidth": 34,
                 "cellOptions": {"type": "color-background", "mode": "basic"},
@@ -514,9 +528,15 @@ def target() -> Json:
         ]),
         Row("", 10, [(24, of_hours)]),
         Row("", 5, [
-            (8, stat(
+            (4, stat(
                 "Blocks in a row", "Newest generations in a row that a content policy blocked.",
                 f"imgmon_policy_blocks_in_a_row{{{ONE}}}", thresholds=steps((None, GREEN), (3, YELLOW)),
+            )),
+            (4, stat(
+                "Model ends in", "Until the day that its provider announced for the end of the model.",
+                f"imgmon_model_shutdown_timestamp_seconds{{{ONE}}} - time()", "s", decimals=0,
+                thresholds=steps((None, RED), (30 * 86_400, TEXT)), none="not announced",
+                mappings=mapped({}, ("not announced", TEXT)),
             )),
             (16, state_lines(
                 "Free calls", "Whether free calls are answered. They explain and never count.",
@@ -765,6 +785,37 @@ def money() -> Json:
     )  # fmt: skip
 
 
+def daemons() -> Json:
+    """Return the table of all daemons that this Prometheus scrapes, whichever is chosen."""
+    every = 'instance=~".+"'
+    version = f"on (job, instance) group_left (version) imgmon_build_info{{{every}}}"
+    since = f"imgmon_config_last_reload_success_timestamp_seconds{{{every}}}"
+    reload = mapped({"0": ("refused", RED), "1": ("taken", GREEN)})
+    return table(
+        "All daemons",
+        "Equal digests: configurations that measure alike, whatever their vantage, address and file of"
+        " the store. `imgmon config check` prints that of a file.",
+        [
+            ("value", f"imgmon_config_info{{{every}}} * {version}"),
+            (
+                "last reload",
+                f"max by (instance) (imgmon_config_last_reload_successful{{{every}}})",
+            ),
+            (
+                "in force for",
+                f"time() - max by (instance) ({since})",
+            ),
+        ],
+        "instance",
+        labels=("vantage", "version", "digest"),
+        hidden=("Value #A", "job"),
+        overrides=[
+            by_name("last reload", mappings=reload, custom__cellOptions={"type": "color-text"}),
+            by_name("in force for", unit="s", decimals=0),
+        ],
+    )  # fmt: skip
+
+
 def itself() -> Json:
     """Return how the monitor itself is."""
     rows = [
@@ -796,6 +847,26 @@ def itself() -> Json:
                 "Last commit", "Time since the last committed batch.",
                 "time() - max(imgmon_store_last_commit_timestamp_seconds)", "s", decimals=0,
                 none="none yet",
+            )),
+        ]),
+        Row("Daemons and what they tell", 8, [
+            (12, daemons()),
+            (3, stat(
+                "Unsent", "Notifications that are not sent yet.",
+                "imgmon_notifications_pending", thresholds=steps((None, TEXT), (10, YELLOW)),
+            )),
+            (3, stat(
+                "Oldest unsent", "Age of the oldest notification that is not sent yet.",
+                "imgmon_notification_oldest_pending_seconds", "s", decimals=0,
+                thresholds=steps((None, TEXT), (600, RED)),
+            )),
+            (6, bars(
+                "Notifications", "Attempts by route: sent, failed (tried again) or given up.",
+                [query(
+                    added("imgmon_notification_sends_total", "route", "result"),
+                    "{{route}} {{result}}",
+                )],
+                none="no routes",
             )),
         ]),
         Row("Time", 8, [
@@ -834,20 +905,20 @@ def itself() -> Json:
             (8, bars(
                 "Rows written and pruned", "Committed by this process, and removed because of their age.",
                 [
-                    query("sum(increase(imgmon_store_rows_total[$__interval]))", "written"),
-                    query("sum(increase(imgmon_store_pruned_rows_total[$__interval]))", "pruned"),
+                    query(added("imgmon_store_rows_total"), "written"),
+                    query(added("imgmon_store_pruned_rows_total"), "pruned"),
                 ],
             )),
         ]),
         Row("Process and scrapes", 8, [
             (6, lines(
                 "Processor", "Share of one processor that the process used.",
-                [query('sum(rate(process_cpu_seconds_total{job=~"$job"}[$__rate_interval]))', "used")],
+                [query("sum(rate(process_cpu_seconds_total[$__rate_interval]))", "used")],
                 "percentunit", low=0, legend=(),
             )),
             (6, lines(
                 "Memory", "Resident memory of the process.",
-                [query('sum(process_resident_memory_bytes{job=~"$job"})', "resident")],
+                [query("sum(process_resident_memory_bytes)", "resident")],
                 "bytes", low=0, legend=(),
             )),
             (6, lines(
@@ -861,7 +932,7 @@ def itself() -> Json:
             (6, bars(
                 "Requests answered", "By route and status.",
                 [query(
-                    "sum by (route, status) (increase(imgmon_http_requests_total[$__interval]))",
+                    added("imgmon_http_requests_total", "route", "status"),
                     "{{route}} {{status}}",
                 )],
             )),
@@ -902,9 +973,9 @@ def itself() -> Json:
             (12, bars(
                 "Reports not stored", "Known already, wrong, or sent back whole.",
                 [
-                    query("sum(increase(imgmon_reports_duplicate_total[$__interval]))", "duplicate"),
-                    query("sum(increase(imgmon_reports_rejected_total[$__interval]))", "rejected"),
-                    query("sum(increase(imgmon_reports_refused_total[$__interval]))", "refused"),
+                    query(added("imgmon_reports_duplicate_total"), "duplicate"),
+                    query(added("imgmon_reports_rejected_total"), "rejected"),
+                    query(added("imgmon_reports_refused_total"), "refused"),
                 ],
             )),
         ]),
@@ -921,8 +992,8 @@ def itself() -> Json:
             (8, bars(
                 "Trouble with batch jobs", "Looks that failed and were repeated, jobs left undeleted.",
                 [
-                    query("sum(increase(imgmon_batch_calls_failed_total[$__interval]))", "looks"),
-                    query("sum(increase(imgmon_batch_jobs_not_deleted_total[$__interval]))", "jobs"),
+                    query(added("imgmon_batch_calls_failed_total"), "looks"),
+                    query(added("imgmon_batch_jobs_not_deleted_total"), "jobs"),
                 ],
             )),
         ]),
@@ -930,12 +1001,10 @@ def itself() -> Json:
     return dashboard(
         "imgmon-itself", "imgmon / Monitor itself",
         "Whether the monitor can be believed: its clock, store, network and version.",
-        [JOB], rows, incidents='target!=""',
+        [], rows, incidents='target!=""',
     )  # fmt: skip
 
 
-# Metrics of the process have the names that every program's have.
-JOB: Final = choice("job", "Job", "label_values(imgmon_build_info, job)")
 POOL: Final = choice("pool", "Pool", "label_values(imgmon_priority_rank, pool)")
 PROFILE: Final = choice(
     "profile", "Profile", 'label_values(imgmon_priority_rank{pool="$pool"}, profile)',

@@ -37,7 +37,7 @@ from monitor.metrics import SelfFigures, exposition
 from monitor.months import Months
 from monitor.network import NetworkWatch
 from monitor.notify.notifier import Notifier
-from monitor.past import restore
+from monitor.past import recall, restore
 from monitor.pauses import Pauses
 from monitor.probe_log import happened
 from monitor.probeables import load_probeables
@@ -46,6 +46,8 @@ from monitor.reloading import Reloads
 from monitor.runner import Runner
 from monitor.scheduler import Schedule
 from monitor.secrets import Redactor
+from monitor.slots import Slots
+from monitor.steps import Steps, at_once, unhurried
 from monitor.store.history import History
 from monitor.store.lock import StoreLock
 from monitor.store.reader import Reader
@@ -60,7 +62,6 @@ log = structlog.get_logger("imgmon.app")
 
 # The writer may lag behind a slow disk; past this many waiting rows the daemon is not well.
 _QUEUE_ROWS_UNWELL = 2_000
-_HASHES_PER_TARGET = 500
 SCHEDULE_SEED = "schedule_seed"
 
 
@@ -122,6 +123,8 @@ class Daemon:
         self.months = Months(
             config.specs, config.pools, reader=self.reader, writer=self.writer, clock=clock
         )
+        watched = {target_id: p.spec for target_id, p in self.probeables.items()}
+        self.slots = Slots(watched, writer=self.writer, pauses=self.pauses, gap=self.runner.gap)
         self.schedule = self._new_schedule()
         self.desk = self._new_desk()
         self.upkeep = Upkeep(
@@ -144,7 +147,8 @@ class Daemon:
             extra=self.runner.extra,
             extra_due=self.engine.extra_due,
             free_call=self.runner.free_call,
-            missed=self.runner.gap,
+            missed=self.slots.missed,
+            seen=self.slots.seen,
             clock=self.clock,
             lag=self.lateness,
         )
@@ -195,7 +199,7 @@ class Daemon:
             asyncio.create_task(self.notifier.run(), name="notifications"),
         ]
         seed = int(self.reader.fact(SCHEDULE_SEED))
-        self.schedule.start(seed, before.schedule.seen_to if before else {})
+        self.schedule.start(seed, await self.slots.load())
         log.info(
             "daemon.started",
             targets=len(self.config.specs),
@@ -244,9 +248,13 @@ class Daemon:
 
     def tick(self) -> None:
         """Build and publish one snapshot; store what happened and the orders that changed."""
+        at_once(self._ticking())
+
+    def _ticking(self) -> Steps[None]:
         now = self.clock.wall()
         self.engine.paused = self.pauses.all(now)
-        self.publisher.publish(self.engine.tick(now))
+        snapshot = yield from self.engine.ticking(now)
+        yield from self.publisher.publishing(snapshot)
         for entry in self.engine.take_entries():
             self.writer.submit_entry(entry)
             for event in entry.events:
@@ -296,11 +304,7 @@ class Daemon:
             # A probe that a killed process had under way left money booked, but no row.
             if at > (self.engine.last_start(target_id) or 0.0):
                 self.engine.attempted(target_id, at)
-        recent = self.reader.recent_hashes(self.config.specs, _HASHES_PER_TARGET)
-        for target_id, hashes in recent.items():
-            for sha256 in hashes:
-                # The prompt was not kept; any later one differs by its nonce.
-                self.recent.remember(target_id, sha256, "")
+        recall(self.recent, self.reader, self.config.specs)
 
     async def _read_books(self) -> None:
         """Show what the ledger holds now; while the file cannot be read, what it held before."""
@@ -325,7 +329,7 @@ class Daemon:
             self._wake.clear()
             try:
                 await self._read_books()
-                self.tick()
+                await unhurried(self._ticking(), self.clock)
             except Exception:  # A bug must not freeze the order in silence: it goes stale, loudly.
                 log.exception("tick.failed")
             await asyncio.sleep(1 / TICKS_PER_S_MAX)

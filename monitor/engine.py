@@ -21,13 +21,13 @@ from monitor.core.journal import Entry, Journal, Kept
 from monitor.core.liveness import FreeCalls, heard, is_due, show
 from monitor.core.maintenance import maintenance_end
 from monitor.core.network import OurNetwork
+from monitor.core.orders import Orders
 from monitor.core.pace import Pace, attempted, follow
 from monitor.core.pause import Pause
 from monitor.core.profile import Profile, hours_of_week
 from monitor.core.quota import (
     Kind,
     Quota,
-    QuotaFigures,
     Told,
     kind_of,
     learn,
@@ -35,7 +35,6 @@ from monitor.core.quota import (
     quota_figures,
     quotas_of,
 )
-from monitor.core.ranking import build_order
 from monitor.core.ration import shares, wishes
 from monitor.core.reports import ReportFigures
 from monitor.core.runs import after, in_runs
@@ -56,6 +55,7 @@ from monitor.core.tallies import Tallies
 from monitor.core.totals import Counters
 from monitor.core.window import History
 from monitor.limits import STALE_AFTER_S, TICK_S_MAX
+from monitor.steps import Steps, at_once
 from probes.model import LimitPeriod, ProbeKind, ProbeResult
 
 # Views that no sample touched are made anew in turn, so that windows expire; this many a tick.
@@ -122,13 +122,11 @@ class Engine:
             refresh_s: After so long a view is made anew although no sample touched it.
             explains: Whether the places of orders have their reasons.
         """
-        self._pools = tuple(pools)
         self._providers = providers or {}
         self._policy = policy
         self._refresh_s = refresh_s
-        self._explains = explains
         self._tracked = {
-            target_id: _Tracked(spec, history_of(spec, self._pools, policy))
+            target_id: _Tracked(spec, history_of(spec, pools, policy))
             for target_id, spec in targets.items()
         }
         # As the store's ledger was last read: the books are there, these are for showing them.
@@ -136,7 +134,7 @@ class Engine:
         self.asked: Mapping[tuple[str, LimitPeriod], int] = {}
         self._told: dict[Kind, Told] = {}
         self._money_shares: Mapping[str, float] = {}
-        self._orders: dict[tuple[str, str], Order] = {}
+        self._orders = Orders(pools, policy, explains=explains)
         self._changed: list[Order] = []
         self.version = 0
         self._counters = Counters()
@@ -172,8 +170,7 @@ class Engine:
             self.gap(gap)
         self._journal.caught_up(self._tracked.keys(), past.at)
         self._counters = Counters(past.totals)
-        known = {(pool.id, p.name) for pool in self._pools for p in pool.profiles}
-        self._orders = {key: order for key, order in past.orders.items() if key in known}
+        self._orders.restore(past.orders)
 
     def accept(self, result: ProbeResult) -> None:
         """Fold one finished probe; a target that is no longer configured is ignored."""
@@ -240,13 +237,13 @@ class Engine:
 
     def attempted(self, target_id: str, at: float) -> None:
         """Take note of a generation at *at* of which nothing else is known, sent or not."""
-        tracked = self._tracked.get(target_id)
-        if tracked is not None:
+        if (tracked := self._tracked.get(target_id)) is not None:
             tracked.pace = attempted(tracked.pace, at, at)
 
     def windows_of(self, target_id: str) -> Mapping[str, float]:
-        """Return name to length in seconds of the windows of a target; none for one that is gone."""
-        return self._tracked[target_id].history.windows if target_id in self._tracked else {}
+        """Return name to seconds of the windows a target is shown over; none for one that is gone."""
+        tracked, shown = self._tracked.get(target_id), self._policy.windows
+        return {name: s for name, s in shown.items() if tracked and name in tracked.history.windows}
 
     def plan_slot(self, target_id: str, now: float, draw: float) -> float | Pass:
         """Return what the target's slot at *now* stands for, or why nothing is sent in it."""
@@ -305,14 +302,19 @@ class Engine:
             (of.provider, of.period): period_start(
                 of.period, self._providers[of.provider].quota, now
             )
-            for of in self._quotas(now)
+            for of in quota_figures(self._providers.values(), self._told, self.asked, now)
         }
 
-    def _quotas(self, now: float) -> tuple[QuotaFigures, ...]:
-        return quota_figures(self._providers.values(), self._told, self.asked, now)
-
     def tick(self, now: float) -> Snapshot:
-        """Build the snapshot of *now*: views that changed or aged, then every order."""
+        """Build the snapshot of *now*: views that changed or aged, then the orders they decide."""
+        return at_once(self.ticking(now))
+
+    def ticking(self, now: float) -> Steps[Snapshot]:
+        """
+        Build the snapshot of *now* a view or an order at a time.
+
+        What is folded between two steps is in this snapshot or in the next.
+        """
         idle = sorted(
             (t for t in self._tracked.values() if now - t.viewed_at >= self._refresh_s),
             key=lambda tracked: tracked.viewed_at,
@@ -322,30 +324,27 @@ class Engine:
         for tracked in due:
             if tracked.viewed_at < now or tracked.is_dirty:
                 self._view(tracked, now)
+                yield
         views = {target_id: t.view for target_id, t in self._tracked.items() if t.view is not None}
-        for pool in self._pools:
-            for profile in pool.profiles:
-                key = (pool.id, profile.name)
-                before = self._orders.get(key)
-                order = build_order(
-                    pool, profile, views, before, now, self._policy, explains=self._explains
-                )
-                if before is None or order.version != before.version:
-                    self._changed.append(order)
-                    if before is not None:  # The first order ever is no change of one.
-                        self._counters.order_change(key)
-                self._orders[key] = order
-        self._money_shares = shares(wishes(views, self._orders.values()), self.spending.caps, now)
+        for before, order in self._orders.build(views, now):
+            if before is None or order.version != before.version:
+                self._changed.append(order)
+                if before is not None:  # The first order ever is no change of one.
+                    self._counters.order_change((order.pool.id, order.profile.name))
+            yield
+        orders = dict(self._orders.current)
+        self._money_shares = shares(wishes(views, orders.values()), self.spending.caps, now)
+        yield
         self.version += 1
         return Snapshot(
             version=self.version,
             made_at=now,
             stale_after=now + STALE_AFTER_S,
             targets=views,
-            orders=dict(self._orders),
+            orders=orders,
             totals=self._counters.totals(),
             spending=self.spending,
-            quotas=self._quotas(now),
+            quotas=quota_figures(self._providers.values(), self._told, self.asked, now),
             our_network=self.our_network,
             log_counts=self.log_counts,
             tallies=dict(self._counters.tallies),
@@ -394,4 +393,5 @@ class Engine:
         if view != tracked.view:
             tracked.view = view
         tracked.viewed_at = now
-        tracked.is_dirty = False
+        # A probe that began after this snapshot's time is shown by the next one.
+        tracked.is_dirty = 0 < (tracked.pace.last_start or now) - now < self._refresh_s

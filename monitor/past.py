@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from monitor.config import Config
 from monitor.core.finding import Finding
@@ -13,6 +13,20 @@ from monitor.engine import Engine, Past
 from monitor.limits import FREE_CALLS_REPLAYED
 from monitor.store.history import History
 from monitor.store.reader import Reader
+from probes.image import REPEATS_PER_TARGET_MAX, RecentPictures
+
+
+def recall(pictures: RecentPictures, reader: Reader, targets: Iterable[str]) -> None:
+    """
+    Remember the stored pictures of *targets*, so that one of before a restart is known again.
+
+    Raises:
+        StoreError: The file cannot be read.
+    """
+    for target_id, hashes in reader.recent_hashes(targets, REPEATS_PER_TARGET_MAX).items():
+        for sha256 in hashes:
+            # The prompt was not kept; any later one differs by its nonce.
+            pictures.remember(target_id, sha256, "")
 
 
 def restore(engine: Engine, reader: Reader, config: Config, now: float) -> None:

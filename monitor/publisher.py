@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from monitor.core.snapshot import Snapshot
+from monitor.steps import Steps, at_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Publisher:
     they say is of one version.
     """
 
-    def __init__(self, encode: Callable[[Snapshot], Mapping[str, Body]]) -> None:
+    def __init__(self, encode: Callable[[Snapshot], Steps[Mapping[str, Body]]]) -> None:
         """Encode every snapshot with *encode* before it becomes visible."""
         self._encode = encode
         self.current: Published | None = None
@@ -47,7 +48,12 @@ class Publisher:
 
     def publish(self, snapshot: Snapshot) -> None:
         """Make *snapshot* what everybody reads."""
-        self.current = Published(snapshot, self._encode(snapshot))
+        at_once(self.publishing(snapshot))
+
+    def publishing(self, snapshot: Snapshot) -> Steps[None]:
+        """Make *snapshot* what everybody reads; until the last step they read the one before."""
+        bodies = yield from self._encode(snapshot)
+        self.current = Published(snapshot, bodies)
         for listener in tuple(self._listeners):
             listener()
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 from monitor import tokens
 from monitor.clock import Clock
 from monitor.config import Config
-from monitor.config.difference import Difference, are_same, difference, needs_restart
+from monitor.config.difference import Difference, are_same, difference, digest, needs_restart
 from monitor.errors import ConfigError, MonitorError, Problem
 from monitor.reload_metrics import ReloadFigures
 
@@ -53,8 +53,8 @@ class Reloads:
     Reloads of one process, one at a time.
 
     Attributes:
+        config: What holds now.
         last: The newest one.
-        figures: What metrics say of them.
     """
 
     def __init__(
@@ -67,7 +67,20 @@ class Reloads:
         self._is_busy = False
         self._asked: asyncio.Queue[Config] = asyncio.Queue()
         self.last = Reload(Stage.NONE, clock.wall())
-        self.figures = ReloadFigures(is_successful=True, success_at=clock.wall())
+        self._is_successful, self._success_at = True, clock.wall()
+        self._digest: tuple[Config, str] | None = None
+
+    @property
+    def figures(self) -> ReloadFigures:
+        """What metrics say; each configuration is digested once, by whoever asks first."""
+        if self._digest is None or self._digest[0] is not self.config:
+            self._digest = self.config, digest(self.config)
+        return ReloadFigures(
+            is_successful=self._is_successful,
+            success_at=self._success_at,
+            vantage=self.config.vantage,
+            digest=self._digest[1],
+        )
 
     @property
     def is_under_way(self) -> bool:
@@ -128,6 +141,6 @@ class Reloads:
 
     def _end(self, reload: Reload) -> None:
         self.last = reload
-        is_done = reload.stage is Stage.DONE
-        success_at = reload.at if is_done else self.figures.success_at
-        self.figures = ReloadFigures(is_successful=is_done, success_at=success_at)
+        self._is_successful = reload.stage is Stage.DONE
+        if self._is_successful:
+            self._success_at = reload.at

@@ -23,14 +23,14 @@ from apscheduler.triggers.date import DateTrigger
 
 from monitor.clock import Clock
 from monitor.core.schedule import fire_of, next_fire, phase_s, slot_of
-from monitor.core.snapshot import GapReason
 from monitor.lag import LagMeter
 
 Fire = Callable[[str, float], Awaitable[object]]
 Extra = Callable[[str], Awaitable[object]]
 FreeCall = Callable[[str], Awaitable[object]]
 ExtraDue = Callable[[str, float], float | None]
-Missed = Callable[[str, GapReason, float], None]
+Missed = Callable[[str, float], None]
+Seen = Callable[[str, float, int], None]
 
 _MISSED_S_MAX: Final = 86_400.0
 # Probes outside the slots are late by up to this share of their wait, so that many do not meet.
@@ -73,6 +73,7 @@ class Schedule:
         extra: Extra,
         extra_due: ExtraDue,
         missed: Missed,
+        seen: Seen,
         clock: Clock,
         lag: LagMeter,
         liveness: Mapping[str, float] | None = None,
@@ -86,7 +87,8 @@ class Schedule:
             fire: Called once a slot with the target and a number drawn for the slot, in [0, 1).
             extra: Called with a target when its probe outside the slots is due.
             extra_due: Gives the time of that probe, or None, for a target and its next slot.
-            missed: Told of slots without a fire.
+            missed: Told of slots without a fire: the target, and the slot's start in wall time.
+            seen: Told of each target's newest slot: the target, its slots' length, the slot's number.
             clock: Tells the time.
             lag: Told how late fires are.
             liveness: Seconds between two free calls, by target id.
@@ -99,6 +101,7 @@ class Schedule:
         self._extra = extra
         self._extra_due = extra_due
         self._missed = missed
+        self._seen = seen
         self._clock = clock
         self._lateness = lag
         self._grids: dict[str, GridTrigger] = {}
@@ -115,7 +118,8 @@ class Schedule:
         Begin firing; the event loop must be running.
 
         *seed* decides every jitter: with the same one, a restart goes on with the same times.
-        *before* is what the schedule that ran before has seen to: slots since then were missed.
+        *before* is what the schedule that ran before has seen to, in this process or in another one:
+        slots since then were missed.
         """
         self._seed = seed
         self._grids = {t: GridTrigger(t, s, seed) for t, s in self._intervals.items()}
@@ -156,11 +160,7 @@ class Schedule:
                 self._note_missed(target_id, next_slot)
             # A slot counts from here on even if the first fires never come.
             self._last_slot[target_id] = next_slot - 1
-
-    @property
-    def seen_to(self) -> dict[str, tuple[float, int]]:
-        """Return of each target the length of its slots and the last one that was seen to."""
-        return {t: (self._intervals[t], slot) for t, slot in self._last_slot.items()}
+            self._seen(target_id, interval_s, next_slot - 1)
 
     def revise(self, target_id: str) -> None:
         """Ask anew when the target's probe outside the slots is due."""
@@ -224,6 +224,7 @@ class Schedule:
         interval_s = self._intervals[target_id]
         slot = slot_of(target_id, interval_s, now)
         self._note_missed(target_id, slot)
+        self._seen(target_id, interval_s, slot)
         jitter_of = self._grids[target_id].jitter_of
         self._lateness.note(now - fire_of(target_id, interval_s, slot, jitter_of))
         draw = Random(f"{self._seed}/{target_id}/{slot}/left out").random()
@@ -257,4 +258,4 @@ class Schedule:
         first = max(last + 1, slot - floor(_MISSED_S_MAX / interval_s) - 1)
         for passed in range(first, slot):
             start = phase_s(target_id, interval_s) + passed * interval_s
-            self._missed(target_id, GapReason.MISSED, start)
+            self._missed(target_id, start)

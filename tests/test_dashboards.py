@@ -10,7 +10,14 @@ from itertools import combinations
 import pytest
 
 from monitor import metrics
-from tests.support.dashboards import BOARDS, ROOT, panels, used_variables
+from tests.support.dashboards import (
+    BOARDS,
+    ROOT,
+    SELECTOR,
+    expressions,
+    panels,
+    used_variables,
+)
 
 BUILT_IN = {"datasource", "__interval", "__range", "__rate_interval", "__url_time_range"}
 # Fields of a panel's own data, in links.
@@ -19,17 +26,11 @@ UNITS = {"short", "s", "percentunit", "currencyUSD", "bytes"}
 # Metrics that no panel shows, and why.
 UNUSED = {
     "imgmon_liveness_timestamp_seconds": "its age says no more than the state of free calls",
-    "imgmon_model_shutdown_timestamp_seconds": "a date years ahead is for alerts, not for lines",
     "imgmon_priority_changed_timestamp_seconds": "changes are drawn over time",
     "imgmon_priority_version": "changes are drawn over time",
-    "imgmon_priority_index_usd": "the place that it decides is shown",
-    "imgmon_config_last_reload_successful": "for alerts",
-    "imgmon_config_last_reload_success_timestamp_seconds": "for alerts",
-    "imgmon_notifications_pending": "for alerts; without [[routes]] there is no series",
-    "imgmon_notification_oldest_pending_seconds": "likewise",
-    "imgmon_notification_sends_total": "likewise",
 }
-SELECTOR = re.compile(r"\b(imgmon_\w+)(?:\{([^}]*)\})?")
+# What Prometheus adds to each series, and every query chooses one of.
+SCRAPED = {"instance"}
 each = pytest.mark.parametrize("name", BOARDS)
 
 
@@ -41,15 +42,6 @@ def labels_of() -> dict[str, set[str]]:
         for spec in (*metrics.SPECS, *metrics.OWN)
         for part in parts.get(spec.kind, ("",))
     }
-
-
-def expressions(board: dict) -> list[str]:
-    """All that a dashboard asks: queries, variables and annotations."""
-    return [
-        *(asked["expr"] for panel in panels(board) for asked in panel["targets"]),
-        *(v["definition"] for v in board["templating"]["list"] if v["type"] == "query"),
-        *(mark["expr"] for mark in board["annotations"]["list"]),
-    ]
 
 
 def test_the_committed_dashboards_are_what_the_generator_writes(tmp_path):
@@ -113,7 +105,18 @@ def test_queries_name_metrics_and_labels_that_the_exporter_has(name):
             named = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", selector))
 
             assert metric in known, expr
-            assert named <= known[metric], expr
+            assert named <= known[metric] | SCRAPED, expr
+
+
+@each
+def test_every_query_is_of_one_daemon(name):
+    """Two daemons measure from two places: what mixes them is the figure of neither."""
+    for expr in expressions(BOARDS[name]):
+        found = re.findall(r"\b(?:imgmon|process)_\w+(?:\{([^}]*)\})?", expr)
+
+        if expr != "label_values(imgmon_build_info, instance)":
+            assert found
+            assert all("instance=" in selector for selector in found), expr
 
 
 @each
@@ -179,6 +182,6 @@ def test_unknown_is_never_green():
     }
 
     assert {"#808080"} == {c for text, c in colours if text in ("unknown", "undetermined")}
-    assert {"healthy", "attained", "answered", "up", "usable"} == {
+    assert {"healthy", "attained", "answered", "up", "usable", "taken"} == {
         t for t, c in colours if c == "green"
     }

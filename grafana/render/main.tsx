@@ -49,7 +49,7 @@ import {
 import { BarGauge, BigValue, GlobalStyles, TimeSeries, VizRepeater } from '@grafana/ui';
 import { TableNG } from '@grafana/ui/unstable';
 
-const { board, prometheus, from: begin, to: end, chosen } = (window as any).RENDER;
+const { board, prometheus, from: begin, to: end, chosen, scrape } = (window as any).RENDER;
 const theme = createTheme({ colors: { mode: 'dark' } });
 (config as any).theme2 = theme;
 const problems: string[] = [];
@@ -125,7 +125,7 @@ function framesOf(target: any, result: any[], step: number, several: boolean) {
 }
 
 const datasource: any = {
-  uid: 'prometheus', type: 'prometheus', name: 'Prometheus', id: 1, interval: '5m', meta: { id: 'prometheus' },
+  uid: 'prometheus', type: 'prometheus', name: 'Prometheus', id: 1, interval: `${scrape}s`, meta: { id: 'prometheus' },
   getRef: () => ({ uid: 'prometheus', type: 'prometheus' }),
   async query(request: any) {
     const until = request.range.to.unix(), since = request.range.from.unix();
@@ -133,7 +133,7 @@ const datasource: any = {
     const scoped = {
       ...request.scopedVars,
       __interval: { text: '', value: duration(step) },
-      __rate_interval: { text: '', value: duration(Math.max(step + 300, 4 * 300)) },
+      __rate_interval: { text: '', value: duration(Math.max(step + scrape, 4 * scrape)) },
       __range: { text: '', value: duration(until - since) },
     };
     const asked = request.scopedVars.__sceneObject.value.valueOf();
@@ -347,7 +347,7 @@ const panelOf = (panel: any) =>
       $data: new SceneDataTransformer({
         transformations: panel.transformations ?? [],
         $data: new SceneQueryRunner({
-          datasource: panel.datasource, queries: panel.targets, minInterval: panel.interval, maxDataPoints: 288,
+          datasource: panel.datasource, queries: panel.targets, minInterval: panel.interval, maxDataPoints: panel.maxDataPoints ?? 288,
         }),
       }),
     }),

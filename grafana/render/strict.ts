@@ -17,6 +17,7 @@ interface PrometheusQuery {
   instant: boolean;
   range: boolean;
   legendFormat: string;
+  exemplar?: boolean;
 }
 interface PrometheusAnnotation {
   name: string;

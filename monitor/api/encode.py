@@ -8,7 +8,8 @@ so its entity tag is a strong validator of the bytes. Freshness travels in heade
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from monitor.api import slo
@@ -30,6 +31,7 @@ from monitor.core.snapshot import (
 from monitor.core.verdict import ClaimVerdict
 from monitor.core.words import rfc3339
 from monitor.publisher import Body, body_of
+from monitor.steps import Steps
 from probes.model import ImageFacts
 
 SCHEMA: Final = 1
@@ -59,8 +61,19 @@ POOLS_KEY: Final = "pools"
 TARGETS_KEY: Final = "targets"
 
 
-# What the documents of a target say beside its view.
-_Beside = tuple[ReportFigures, Pause | None]
+# What the documents of a pool follow from: profile, version, time of change, whether all is degraded.
+_Decisions = tuple[tuple[str, int, float, bool], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target:
+    """The bytes of one target's documents, and the view and what is beside it that they show."""
+
+    view: TargetView
+    beside: tuple[ReportFigures, Pause | None]
+    summary: bytes
+    detail: Body
+    windows: Body
 
 
 class Encoder:
@@ -68,54 +81,62 @@ class Encoder:
 
     def __init__(self) -> None:
         """Start with nothing encoded."""
-        self._views: dict[str, tuple[TargetView, dict[str, Any], Body, Body, _Beside]] = {}
+        self._targets: dict[str, _Target] = {}
         self._orders: dict[tuple[str, str], tuple[Order, bool | None, Body, Body]] = {}
+        self._pools: dict[str, tuple[_Decisions, bytes]] = {}
 
-    def __call__(self, snapshot: Snapshot) -> Mapping[str, Body]:
-        """Return the bodies of every snapshot route, by key."""
+    def __call__(self, snapshot: Snapshot) -> Steps[Mapping[str, Body]]:
+        """Return the bodies of every snapshot route, by key, a target or an order at a time."""
         bodies: dict[str, Body] = {}
-        targets = []
+        summaries = []
         for target_id, view in snapshot.targets.items():
-            summary, detail, windows = self._target(target_id, view, snapshot)
-            targets.append(summary)
-            bodies[target_key(target_id)] = detail
-            bodies[windows_key(target_id)] = windows
-        bodies[TARGETS_KEY] = body({"schema": SCHEMA, "targets": targets})
+            target = self._target(target_id, view, snapshot)
+            summaries.append(target.summary)
+            bodies[target_key(target_id)] = target.detail
+            bodies[windows_key(target_id)] = target.windows
+            yield
+        bodies[TARGETS_KEY] = _listed("targets", summaries)
+        yield
+        pools: dict[str, list[Order]] = {}
         for (pool, profile), order in snapshot.orders.items():
             full, ids = self._order(order, snapshot)
             bodies[priority_key(pool, profile, "full")] = full
             bodies[priority_key(pool, profile, "ids")] = ids
-        bodies[POOLS_KEY] = body(pools_document(snapshot))
+            pools.setdefault(pool, []).append(order)
+            yield
+        bodies[POOLS_KEY] = _listed("pools", [self._pool(p, of) for p, of in pools.items()])
         return bodies
 
-    def _target(
-        self, target_id: str, view: TargetView, snapshot: Snapshot
-    ) -> tuple[dict[str, Any], Body, Body]:
-        known = self._views.get(target_id)
+    def _target(self, target_id: str, view: TargetView, snapshot: Snapshot) -> _Target:
+        known = self._targets.get(target_id)
         reports, pause = snapshot.reports, snapshot.paused.get(target_id)
-        if known is None or known[0] is not view or known[4] != (reports, pause):
+        if known is None or known.view is not view or known.beside != (reports, pause):
             reported = reported_document(reports, target_id)
             summary = {**target_document(view), "paused": pause_document(pause)}
             windows = {
                 name: window_document(w, view.claims.get(name, ()))
                 for name, w in view.windows.items()
             }
-            known = (
-                view,
-                summary,
-                body({"schema": SCHEMA, **summary, "windows": windows, "reported": reported}),
-                body(
-                    {
-                        "schema": SCHEMA,
-                        "target": target_id,
-                        "windows": windows,
-                        "reported": reported,
-                    }
-                ),
-                (reports, pause),
+            figures = {"windows": windows, "reported": reported}
+            known = _Target(
+                view=view,
+                beside=(reports, pause),
+                summary=_json(summary),
+                detail=body({"schema": SCHEMA, **summary, **figures}),
+                windows=body({"schema": SCHEMA, "target": target_id, **figures}),
             )
-            self._views[target_id] = known
-        return known[1], known[2], known[3]
+            self._targets[target_id] = known
+        return known
+
+    def _pool(self, pool: str, orders: Sequence[Order]) -> bytes:
+        decisions = tuple(
+            (order.profile.name, order.version, order.changed_at, order.all_degraded)
+            for order in orders
+        )
+        known = self._pools.get(pool)
+        if known is None or known[0] != decisions:
+            known = self._pools[pool] = decisions, _json(pool_document(orders))
+        return known[1]
 
     def _order(self, order: Order, snapshot: Snapshot) -> tuple[Body, Body]:
         key = (order.pool.id, order.profile.name)
@@ -143,33 +164,39 @@ class Encoder:
 
 def body(document: object) -> Body:
     """Return *document* as compact JSON with the tag of its bytes."""
-    return body_of(json.dumps(document, separators=(",", ":"), allow_nan=False).encode())
+    return body_of(_json(document))
 
 
-def pools_document(snapshot: Snapshot) -> dict[str, Any]:
-    """Return the list of pools with what each order decided last."""
-    pools: dict[str, dict[str, Any]] = {}
-    for (pool_id, profile), order in snapshot.orders.items():
-        pool = pools.setdefault(
-            pool_id,
-            {
-                "pool": pool_id,
-                "default_profile": order.pool.profile,
-                "slo": {
-                    "availability": order.pool.slo.availability,
-                    "latency_p95_s": order.pool.slo.latency_p95_s,
-                },
-                "profiles": {},
-            },
-        )
-        pool["profiles"][profile] = {
-            "usd_per_second": order.profile.usd_per_second,
-            "version": order.version,
-            "changed_at": timestamp(order.changed_at),
-            "all_degraded": order.all_degraded,
-            "targets": [place.target for place in order.places],
-        }
-    return {"schema": SCHEMA, "pools": list(pools.values())}
+def _json(document: object) -> bytes:
+    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _listed(name: str, documents: Iterable[bytes]) -> Body:
+    """Return a document that lists encoded ones: a thousand of them made anew would hold the loop."""
+    return body_of(b'{"schema":%d,"%b":[%b]}' % (SCHEMA, name.encode(), b",".join(documents)))
+
+
+def pool_document(orders: Sequence[Order]) -> dict[str, Any]:
+    """Return one pool with what each of its *orders* decided last."""
+    pool = orders[0].pool
+    return {
+        "pool": pool.id,
+        "default_profile": pool.profile,
+        "slo": {
+            "availability": pool.slo.availability,
+            "latency_p95_s": pool.slo.latency_p95_s,
+        },
+        "profiles": {
+            order.profile.name: {
+                "usd_per_second": order.profile.usd_per_second,
+                "version": order.version,
+                "changed_at": timestamp(order.changed_at),
+                "all_degraded": order.all_degraded,
+                "targets": [place.target for place in order.places],
+            }
+            for order in orders
+        },
+    }
 
 
 def order_document(order: Order, snapshot: Snapshot) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from monitor.api import encode
-from monitor.core.ranking import build_order
+from monitor.core.ranking import build_order, standings_of
 from monitor.core.snapshot import Order, Place, Reason, TargetView
 from monitor.core.words import exact, seconds
 from monitor.publisher import Body, Published
@@ -93,7 +93,7 @@ def limited(current: Published, order: Order, limits: Limits) -> Limited:
     shorter = build_order(
         pool,
         order.profile,
-        views,
+        standings_of(pool, views, current.snapshot.policy),
         # Nobody in it beats anybody above, so nobody moves: only what is said of them changes.
         replace(order, places=kept),
         current.snapshot.made_at,

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Annotated, Any, Final
 
 import structlog
-from fastapi import APIRouter, Header, HTTPException, Query, Response
+from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from monitor.api.holds import Seats, until_gone
@@ -44,7 +45,9 @@ def build(sources: Sources, seats: Seats) -> APIRouter:
     events = Log(sources.history, sources.clock)
 
     @router.get("/v1/stream", response_class=Response, responses=_RESPONSES, tags=["incidents"])
-    async def get_stream(since_id: _Id = None, last_event_id: _LastEventId = None) -> Response:
+    async def get_stream(
+        request: Request, since_id: _Id = None, last_event_id: _LastEventId = None
+    ) -> Response:
         """
         The events of `/v1/events` as they come, from after an id on; without one, from now on.
 
@@ -59,7 +62,8 @@ def build(sources: Sources, seats: Seats) -> APIRouter:
         except StoreError as error:
             raise HTTPException(503, str(error), {"Retry-After": "5"}) from error
         given = last_event_id if last_event_id is not None else since_id
-        return EventStream(events, seats, newest if given is None else given)
+        check = partial(sources.access.check_reading, request.headers.get("Authorization"))
+        return EventStream(events, seats, newest if given is None else given, check)
 
     return router
 
@@ -100,11 +104,16 @@ class EventStream(Response):
         events: Log,
         seats: Seats,
         since_id: int,
+        check: Callable[[], None],
         *,
         send_s: float = STREAM_SEND_S_MAX,
         alive_s: float = STREAM_ALIVE_S,
     ) -> None:
-        """Tell what *events* hold after *since_id*; a send may take *send_s*, silence *alive_s*."""
+        """
+        Tell what *events* hold after *since_id*; a send may take *send_s*, silence *alive_s*.
+
+        *check* raises an HTTPException once the reader may not read any more.
+        """
         # A proxy that gathers the answer before it passes it on would hold back every event.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(headers=headers)
@@ -112,6 +121,7 @@ class EventStream(Response):
         self._log = events
         self._seats = seats
         self._since_id = since_id
+        self._check = check
         self._send_s = send_s
         self._alive_s = alive_s
 
@@ -133,6 +143,8 @@ class EventStream(Response):
                         # Cut, not ended: the end would wait for the same reader. It reconnects, and
                         # goes on after the last id that it was told.
                         return
+                    except HTTPException:
+                        pass  # Its token was revoked: an end, and a refusal when it comes back.
                     except StoreError as error:
                         log.warning("stream.ended", error=str(error))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -143,6 +155,7 @@ class EventStream(Response):
         yield f"retry: {_RETRY_S * 1000}\nid: {self._since_id}\n\n"
         silent_s = 0.0
         while not wake.is_set():
+            self._check()
             page = await self._log.after(self._since_id)
             for stored in page:
                 yield frame(stored)

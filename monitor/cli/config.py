@@ -10,6 +10,7 @@ import click
 from monitor.cli.common import config_option, read_config
 from monitor.config import config_schema, cost_words
 from monitor.config import show as show_config
+from monitor.config.difference import digest
 
 
 @click.group()
@@ -30,6 +31,7 @@ def check(path: Path) -> None:
         _count(len(config.pools), "pool"),
     )
     click.echo(f"{path}: {counts[0]} of {counts[1]} in {counts[2]}; {cost_words(config)}")
+    click.echo(f"digest {digest(config)}")
 
 
 def _count(number: int, noun: str) -> str:

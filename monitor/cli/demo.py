@@ -19,10 +19,10 @@ from monitor import logs
 from monitor.app import Daemon
 from monitor.cli import demo_config
 from monitor.cli.common import ConfigProblem
+from monitor.cli.demo_clients import draw_pictures
 from monitor.cli.sources import liveness_out, order_out
 from monitor.cli.table import order_view
 from monitor.clock import SystemClock
-from monitor.config import parse
 from monitor.config.listen import listening
 from monitor.core.snapshot import Totals
 from monitor.errors import MonitorError
@@ -52,11 +52,11 @@ def command(host: str, port: int, simulator_port: int, seed: int, seconds: float
     Run everything locally, without keys: nothing leaves this machine.
 
     Times run ten times faster than in life. An outage of the first target begins after 35 s and
-    ends after 65 s; a slow period and an exhausted free quota follow. Ctrl-C stops it all.
+    ends after 65 s; a slow period and an exhausted free quota follow. Outage and slow period come
+    again every five minutes. Two clients draw by the order, and report. Ctrl-C stops it all.
     """
     with tempfile.TemporaryDirectory(prefix="imgmon-demo-") as folder:
-        text = demo_config.text(port, simulator_port, Path(folder) / "imgmon.db")
-        config = parse(text, {"IMGMON_DEMO_KEY": "demo-key-of-the-simulator"}, "the demo")
+        config = demo_config.read(port, simulator_port, Path(folder) / "imgmon.db")
         try:
             place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             config = listening(config, place, public_read=True)
@@ -69,7 +69,7 @@ def command(host: str, port: int, simulator_port: int, seed: int, seconds: float
                 run_until_stopped(
                     config,
                     lambda config: Daemon(config, clock=SystemClock(), rng=random.Random(seed)),
-                    beside=lambda daemon: watch(daemon, seconds),
+                    beside=lambda daemon: play(daemon, seconds, seed),
                 )
         except MonitorError as error:
             raise ConfigProblem(str(error)) from error
@@ -119,6 +119,14 @@ def sums(totals: Totals) -> str:
     drawn = sum(n for _, n in counts) - free
     spent = sum(totals.spend_usd.values())
     return f"{drawn} probes, ${spent:.2f} at list price; {free} free calls"
+
+
+async def play(daemon: Daemon, seconds: float | None, seed: int) -> None:
+    """Show the demo's order while its customers draw by it."""
+    async with asyncio.TaskGroup() as group:
+        customers = group.create_task(draw_pictures(daemon, seed))
+        await watch(daemon, seconds)
+        customers.cancel()
 
 
 async def watch(daemon: Daemon, seconds: float | None) -> None:

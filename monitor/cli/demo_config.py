@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-# Caps are a day at the pace of the demo: two minutes of it come nowhere near them.
+from monitor.config import Config, parse
+
+# Caps are those of a day and a month at the pace of the demo: an hour of it comes nowhere near them.
 # Prices and speeds as a buyer's guide of December 2025 gave them; latencies and the value of a
 # second are scaled by ten, so that an afternoon of outages fits into two minutes.
 _TEXT: Final = """
@@ -19,6 +21,13 @@ path = "{store}"
 1m = "1m"
 6m = "6m"
 24h = "24h"
+
+# The simulator is all there is to reach.
+[network]
+reference_hosts = ["http://127.0.0.1:{sim}/"]
+
+[spend_cap]
+usd_per_month = 250000.0
 
 [judging]
 dwell = "5s"
@@ -108,6 +117,7 @@ price_usd = 0.0132
 interval = "4s"
 deadline = "3500ms"
 pools = ["image"]
+claim = {{ availability = 0.99 }}
 
 [[targets]]
 id = "flux-max"
@@ -118,6 +128,12 @@ price_usd = 0.07
 interval = "4s"
 deadline = "3500ms"
 pools = ["image"]
+claim = {{ availability = 0.99, latency_p95 = "700ms" }}
+
+[[routes]]
+id = "inbox"
+webhook = {{ env = "IMGMON_DEMO_INBOX" }}
+group_wait = "2s"
 
 [[pools]]
 id = "image"
@@ -131,9 +147,14 @@ profiles = [
 """
 
 
-def text(port: int, simulator_port: int, store: Path) -> str:
-    """Return the demo's configuration as TOML."""
-    return _TEXT.format(port=port, sim=simulator_port, store=store)
+def read(port: int, simulator_port: int, store: Path) -> Config:
+    """Return the demo's configuration."""
+    text = _TEXT.format(port=port, sim=simulator_port, store=store)
+    environ = {
+        "IMGMON_DEMO_KEY": "demo-key-of-the-simulator",
+        "IMGMON_DEMO_INBOX": f"http://127.0.0.1:{simulator_port}/inbox",
+    }
+    return parse(text, environ, "the demo")
 
 
 def welcome(port: int, simulator_port: int, log: str) -> str:
@@ -143,7 +164,7 @@ def welcome(port: int, simulator_port: int, log: str) -> str:
         f"daemon      {base}/docs\n"
         f"order       {base}/v1/pools/image/priority\n"
         f"metrics     {base}/metrics\n"
-        f"simulator   http://127.0.0.1:{simulator_port} (scripted: outage 35-65 s, slow 70-95 s)\n"
+        f"simulator   http://127.0.0.1:{simulator_port} (scripted: outage 35-65 s, slow 70-95 s, again every 300 s)\n"
         f"log         {log}\n"
         "Times run ten times faster than in life. Ctrl-C stops everything.\n"
     )

@@ -38,6 +38,7 @@ from monitor.core.words import span
 from monitor.engine import Engine
 from monitor.errors import MonitorError, StoreError
 from monitor.past import restore
+from monitor.steps import at_once
 from monitor.store.reader import Reader
 
 _TIMEOUT_S: Final = 5.0
@@ -143,7 +144,7 @@ class Stored:
 
     def __init__(self, snapshot: Snapshot, said: str, origin: Mapping[str, Any]) -> None:
         """Answer from *snapshot*."""
-        self._bodies = encode.Encoder()(snapshot)
+        self._bodies = at_once(encode.Encoder()(snapshot))
         self.said = said
         self.origin = origin
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,8 @@ from monitor.config.show import show
 from monitor.errors import Problem
 
 _SECTIONS: Final = ("providers", "targets", "pools")
+# What is a machine's own, where many run by one file; before the first header stand file and vantage.
+_OWN: Final = ("", "[server]", "[log]")
 _FIX: Final = "restart the daemon, or change it back"
 
 
@@ -67,6 +70,21 @@ def needs_restart(old: Config, new: Config) -> list[Problem]:
         for path, (before, after) in pairs.items()
         if before != after
     ]
+
+
+def digest(config: Config) -> str:
+    """
+    Return twelve hex digits that two configurations share when they measure alike.
+
+    Of all presets and defaults filled in; not of vantage, server, log and the store's place, which
+    differ from machine to machine. Of keys it is where they are kept and whether they are there.
+    """
+    section, told = "", hashlib.sha256()
+    for line in show(config).split("\n"):
+        section = line if line.startswith("[") else section
+        if section not in _OWN and (section, line[:7]) != ("[store]", "path = "):
+            told.update(line.encode() + b"\n")
+    return told.hexdigest()[:12]
 
 
 def _entries(document: Mapping[str, Any], section: str) -> dict[str, dict[str, Any]]:

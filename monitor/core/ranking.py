@@ -16,17 +16,24 @@ from monitor.core.spec import Basis, Policy, PoolSpec, Profile
 from monitor.core.standing import Standing, index_usd, stand
 from probes.model import ErrorClass
 
-__all__ = ["Standing", "build_order", "index_usd", "stand"]
+__all__ = ["Standing", "build_order", "index_usd", "stand", "standings_of"]
 
 # The verdicts that matter to a caller are those of the targets it will try.
 _TOP: Final = 3
 _VALID_SLOTS: Final = 3.0
 
 
+def standings_of(
+    pool: PoolSpec, views: Mapping[str, TargetView], policy: Policy
+) -> dict[str, Standing]:
+    """Return where each target of *pool* stands, for all of its profiles; *views* holds them all."""
+    return {target: stand(views[target], pool, policy) for target in pool.targets}
+
+
 def build_order(  # noqa: PLR0917 - pool, profile, now: the names say it at every call
     pool: PoolSpec,
     profile: Profile,
-    views: Mapping[str, TargetView],
+    standings: Mapping[str, Standing],
     before: Order | None,
     now: float,
     policy: Policy,
@@ -36,12 +43,11 @@ def build_order(  # noqa: PLR0917 - pool, profile, now: the names say it at ever
     """
     Return the order of *pool* under *profile*: always every target, however bad.
 
-    *views* holds every target of the pool, judged as of about *now*; *before* is the order of
+    *standings* are those of every target of the pool, as of about *now*; *before* is the order of
     the same pool and profile until now, None for the first one. Without *explains* its places have
     no reasons, for whoever only follows it: their text takes longer than the order itself.
     """
     assert pool.targets
-    standings = {target: stand(views[target], pool, policy) for target in pool.targets}
     index = {
         target: standing.index_usd(profile, policy.billed_share)
         for target, standing in standings.items()

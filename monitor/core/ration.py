@@ -6,13 +6,14 @@ Nobody is left out: every target keeps a floor, unless the money does not even r
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from monitor.core.snapshot import Order, State, TargetView
-from monitor.core.spend import Cap, CapUse, Period, Scope, micros, period_start
+from monitor.core.spend import CapUse, Period, Scope, micros, period_start
 
 # Share of its slots that a target keeps before others get all of theirs.
 FLOOR: Final = 0.25
@@ -66,17 +67,17 @@ def shares(wishes: Sequence[Wish], uses: Iterable[CapUse], now: float) -> Mappin
     under it keeps the floor, what is left goes to those that come first, the remainder to the
     others. The scarcest of its caps decides. Targets that no cap limits are not named.
     """
+    under: defaultdict[tuple[Scope, str], list[Wish]] = defaultdict(list)
+    for wish in wishes:
+        if wish.price_usd > 0:
+            under[Scope.GLOBAL, ""].append(wish)
+            under[Scope.PROVIDER, wish.provider].append(wish)
+            under[Scope.TARGET, wish.target_id].append(wish)
     found: dict[str, float] = {}
     for use in uses:
-        under = [wish for wish in wishes if wish.price_usd > 0 and _is_under(wish, use.cap)]
-        for target_id, share in _of_cap(under, use, now):
+        for target_id, share in _of_cap(under[use.cap.scope, use.cap.id], use, now):
             found[target_id] = min(share, found.get(target_id, 1.0))
     return found
-
-
-def _is_under(wish: Wish, cap: Cap) -> bool:
-    named = {Scope.GLOBAL: "", Scope.PROVIDER: wish.provider, Scope.TARGET: wish.target_id}
-    return named[cap.scope] == cap.id
 
 
 def _of_cap(under: Sequence[Wish], use: CapUse, now: float) -> Iterable[tuple[str, float]]:

@@ -7,7 +7,7 @@ It knows the core alone. A short script renews the page; without it the browser 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from html import escape
 from itertools import groupby
@@ -38,7 +38,7 @@ TONES: Final = {
     State.UNUSABLE: "ours",
     State.UNKNOWN: "unknown",
 }
-_HEADINGS: Final = ("target", "state", "availability", "availability, longest", "p95", "price")
+_DAY, _LONGEST = "availability", "availability, longest window"
 _STYLE: Final = (
     LOOK
     + """\
@@ -49,11 +49,19 @@ small { display: block; font-size: 0.85em; }
 strong.ours { color: var(--link); }
 strong.unknown { color: var(--soft); }
 strong::before { content: "\\25CF\\00A0"; }
-.why { min-width: 16rem; }
-.why div + div { margin-top: 0.15rem; }
+td div div + div { margin-top: 0.15rem; }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 meter { width: 8rem; vertical-align: -0.1rem; }
 footer { margin-top: 3rem; font-size: 0.85rem; color: var(--soft); }
+/* On a telephone a row is a card, its headings beside its values. */
+@media (max-width: 40rem) {
+  table, tbody, tr, td { display: block; }
+  thead { display: none; }
+  tr { padding: 0.5rem 0; border-bottom: 1px solid var(--line); }
+  tbody td { display: grid; grid-template-columns: 7rem 1fr; border: 0; padding: 0.1rem 0; }
+  td::before { content: attr(data-heading); color: var(--soft); }
+  td div { min-width: 0; overflow-wrap: anywhere; }
+}
 """
 )
 # Replaces what is shown by what is published now; says so when nothing answers any more.
@@ -129,10 +137,8 @@ def _main(snapshot: Snapshot, title: str, *, is_stale: bool) -> Iterator[str]:
     placed = {place.target for order in snapshot.orders.values() for place in order.places}
     loose = [view for target, view in snapshot.targets.items() if target not in placed]
     if loose:
-        yield "<h2>In no pool</h2>" + _table(
-            "Targets in no pool",
-            _HEADINGS,
-            (_figures(view, now) for view in loose),
+        yield "<h2>In no pool</h2>" + _table_of(
+            "Targets in no pool", [_figures(view, now) for view in loose]
         )
     yield from _incidents(snapshot)
     yield from _money(snapshot.spending.caps)
@@ -159,15 +165,15 @@ def _pool(orders: list[Order], snapshot: Snapshot) -> Iterator[str]:
     )
     if shown.all_degraded:
         yield _alarm("No target of this pool is up and within the SLO: least bad first.")
-    rows = (
-        (str(place.rank), *_figures(snapshot.targets[place.target], now), _why(place))
+    rows = [
+        {
+            "#": str(place.rank),
+            **_figures(snapshot.targets[place.target], now),
+            "why here": _why(place),
+        }
         for place in shown.places
-    )
-    yield _table(
-        f"Order of {pool.id}",
-        ("#", *_HEADINGS, "why here"),
-        rows,
-    )
+    ]
+    yield _table_of(f"Order of {pool.id}", rows)
     others = [order for order in orders if order is not shown]
     if others:
         items = "".join(
@@ -183,19 +189,19 @@ def _why(place: Place) -> str:
     return "".join(f"<div>{escape(text)}</div>" for text in telling(place.reasons))
 
 
-def _figures(view: TargetView, now: float) -> tuple[str, ...]:
-    """Return the cells of one target, without its place: name, state, figures, price."""
+def _figures(view: TargetView, now: float) -> dict[str, str]:
+    """Return heading to cell of one target, without its place: name, state, figures, price."""
     spec = view.spec
     windows = sorted(view.windows.values(), key=lambda window: window.span_s)
     day = next((window for window in windows if window.span_s >= OBJECTIVE_SPAN_S), windows[-1])
-    return (
-        f"{escape(spec.id)}<small>{escape(spec.provider)} · {escape(spec.model)}</small>",
-        _state(view, now),
-        _availability(day),
-        _availability(windows[-1]),
-        _p95(day),
-        f"${spec.price_usd:.3f}",
-    )
+    return {
+        "target": f"{escape(spec.id)}<small>{escape(spec.provider)} · {escape(spec.model)}</small>",
+        "state": _state(view, now),
+        _DAY: _availability(day),
+        _LONGEST: "" if windows[-1] is day else _availability(windows[-1]),
+        "p95": _p95(day),
+        "price": f"${spec.price_usd:.3f}",
+    }
 
 
 def _state(view: TargetView, now: float) -> str:
@@ -294,10 +300,25 @@ def _money(caps: Iterable[CapUse]) -> Iterator[str]:
         yield "<h2>Probe money</h2>" + _table("Spend caps", ("cap", "per", "used", "booked"), rows)
 
 
-def _table(caption: str, headings: Iterable[str], rows: Iterable[tuple[str, ...]]) -> str:
+def _table_of(caption: str, rows: Sequence[Mapping[str, str]]) -> str:
+    """Return a table of rows by heading; a column that is empty throughout is left out."""
+    headings = [heading for heading in rows[0] if any(row[heading] for row in rows)]
+    return _table(caption, headings, [tuple(row[heading] for heading in headings) for row in rows])
+
+
+def _table(caption: str, headings: Sequence[str], rows: Iterable[tuple[str, ...]]) -> str:
     """Return a table of cells that are HTML already, in a region that scrolls where it is narrow."""
-    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
-    body = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    names = [escape(heading) for heading in headings]
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    body = "\n".join(
+        "<tr>"
+        + "".join(
+            f'<td data-heading="{name}"><div>{cell}</div></td>'
+            for name, cell in zip(names, row, strict=True)
+        )
+        + "</tr>"
+        for row in rows
+    )
     return (
         f'<div class="scroll" role="region" aria-label="{escape(caption)}" tabindex="0"><table>'
         f'<caption class="unseen">{escape(caption)}</caption>'

@@ -88,6 +88,7 @@ class Simulator(Starlette):
             route(self.world, "delivery", "GET", "/delivery/{name}", self._deliver),
             route(self.world, "redirected", "GET", "/redirected", _redirected),
             route(self.world, "redirected", "POST", "/redirected", _redirected),
+            Route("/inbox", _taken, methods=["POST"]),
             Route("/_control/faults/{account}", self._fault, methods=["POST", "DELETE"]),
             Route("/_control/requests", self._requests),
             Route("/_control/plan", self._plan),
@@ -148,6 +149,11 @@ class Simulator(Starlette):
                 "plan_s": self.world.elapsed_s * plan.scale,
             }
         )
+
+
+async def _taken(_: Request) -> Response:
+    """Take what a notification route posts; nobody reads it."""
+    return Response(status_code=204)
 
 
 async def _redirected(incoming: Incoming) -> Response:

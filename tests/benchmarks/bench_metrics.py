@@ -32,6 +32,7 @@ from monitor.engine import Engine
 from monitor.exposition import Exposition
 from monitor.metrics import SPECS, snapshot_pieces
 from monitor.publisher import Publisher
+from monitor.steps import Steps, unhurried
 from probes.model import ErrorClass, ProbeResult
 
 INTERVAL_S = 600.0
@@ -136,7 +137,13 @@ async def ticking(engine: Engine, publisher: Publisher, names: list[str], rng: R
         while fed >= 1:
             fed -= 1
             engine.accept(result(rng.choice(names), clock.wall(), rng))
-        publisher.publish(engine.tick(clock.wall()))
+        await unhurried(pulse(engine, publisher, clock), clock)
+
+
+def pulse(engine: Engine, publisher: Publisher, clock: SystemClock) -> Steps[None]:
+    """Build and publish one snapshot, as the daemon does."""
+    snapshot = yield from engine.ticking(clock.wall())
+    yield from publisher.publishing(snapshot)
 
 
 def library_way(snapshot: Snapshot) -> tuple[bytes, float]:
@@ -163,12 +170,12 @@ async def live(count: int, seconds: int) -> None:
     first_s = COSTS.pop()
     lag = Lag()
     beat = asyncio.create_task(lag.beat())
-    for pulse in (False, True):
-        ticks = asyncio.create_task(ticking(engine, publisher, names, rng)) if pulse else None
-        lag.during = f"quiet {pulse}"
+    for ticks_too in (False, True):
+        ticks = asyncio.create_task(ticking(engine, publisher, names, rng)) if ticks_too else None
+        lag.during = f"quiet {ticks_too}"
         await asyncio.sleep(seconds)
         COSTS.clear()
-        lag.during = f"scraped {pulse}"
+        lag.during = f"scraped {ticks_too}"
         packed = await scraped(shown, seconds)
         lag.during = ""
     for task in (beat, ticks):

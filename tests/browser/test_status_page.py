@@ -83,6 +83,9 @@ def test_the_page_fits_its_window_and_can_be_read(place, width, scheme):
     page.look(width, scheme=scheme)
 
     assert page.ask("document.documentElement.scrollWidth <= innerWidth")
+    assert page.ask(
+        "[...document.querySelectorAll('.scroll')].every(e => e.scrollWidth <= e.clientWidth)"
+    )
     assert page.ask(CONTRAST) >= 4.5
 
 

@@ -57,8 +57,8 @@ def test_every_query_finds_numbers(name, server):
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_incidents_are_marked(name, server):
-    """The marks above the panels find the outages of the day."""
+def test_incidents_and_reloads_are_marked(name, server):
+    """The marks above the panels find the outages of the day, the reload, and changes of orders."""
     board = BOARDS[name]
     values = chosen(board, server)
     for mark in board["annotations"]["list"]:

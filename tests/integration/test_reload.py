@@ -297,19 +297,14 @@ def test_a_configuration_that_does_not_start_leaves_the_one_before(world, tmp_pa
 
 def test_a_daemon_that_cannot_go_on_says_why_and_ends(world, tmp_path):
     """Somebody else takes the store in between: neither configuration starts; exit code 2."""
-    lock = (tmp_path / "a.db.lock").open()
-
-    def take() -> None:
+    path = tmp_path / "a.db.lock"
+    path.unlink()  # Whoever holds it holds a file that nobody else finds any more.
+    with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-
-    taker = threading.Thread(target=take)
-    taker.start()
-    world.file.write_text(world.text() + THIRD)
-    world.signal()
-    with closing(lock):
+        world.file.write_text(world.text() + THIRD)
+        world.signal()
         world.exit_code = 2
         world.process.wait(60)
-        taker.join()
 
     assert "another imgmon" in world.log.read_text().splitlines()[-1]
     assert "runs on" not in world.log.read_text()

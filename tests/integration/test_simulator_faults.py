@@ -339,6 +339,11 @@ def test_faults_can_be_set_and_cleared_by_http(simulator):
     assert httpx.delete(f"{simulator.url}/_control/faults/nobody").status_code == 404
 
 
+def test_what_a_route_posts_is_taken(simulator):
+    """The demo's notifications have somewhere to go."""
+    assert httpx.post(f"{simulator.url}/inbox", json={"title": "flare is down"}).status_code == 204
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("peer", ["192.0.2.1", "testclient"])
 async def test_the_control_route_serves_this_machine_only(peer):

@@ -7,12 +7,14 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 from random import Random
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from monitor import tokens
 from monitor.api.holds import Holds
 from monitor.api.stream import EventStream, Log
 from monitor.app import Daemon
@@ -21,6 +23,7 @@ from monitor.core.events import Event, EventKind
 from monitor.limits import STREAM_PAGE, STREAMS_MAX
 from monitor.store.history import History
 from monitor.store.reader import Reader
+from monitor.tokens import Scope
 from probes.simulator.plans import calm_plan
 from probes.simulator.server import SimulatorServer
 from tests.support.builders import NOW
@@ -38,6 +41,10 @@ async def daemon(tmp_path) -> AsyncIterator[Daemon]:
         async with running(config) as daemon:
             assert daemon.writer.flush(5)
             yield daemon
+
+
+def may() -> None:
+    """Allow to read on."""
 
 
 def log_some(daemon: Daemon, count: int, text: str = "") -> None:
@@ -134,7 +141,7 @@ async def test_silence_is_filled_with_comments(daemon):
     @app.get("/v1/stream")
     async def get_stream():
         events = Log(daemon.history, daemon.clock)
-        return EventStream(events, holds.streams, daemon.history.newest_id(), alive_s=0.1)
+        return EventStream(events, holds.streams, daemon.history.newest_id(), may, alive_s=0.1)
 
     async with served(app) as (_, base), streaming(base) as stream:
         await anext(stream)
@@ -188,7 +195,7 @@ async def test_a_reader_that_falls_asleep_is_cut_and_goes_on_where_it_was(daemon
     @app.get("/v1/stream")
     async def get_stream(since_id: int):
         events = Log(daemon.history, daemon.clock)
-        return EventStream(events, holds.streams, since_id, send_s=0.2)
+        return EventStream(events, holds.streams, since_id, may, send_s=0.2)
 
     async with served(app) as (_, base):
         with socket.socket() as sleeper:
@@ -217,7 +224,7 @@ async def test_a_log_that_cannot_be_read_is_said_before_and_ends_a_stream_after(
 
     @app.get("/v1/stream")
     async def get_stream():
-        return EventStream(Log(unread.history, unread.clock), holds.streams, 0)
+        return EventStream(Log(unread.history, unread.clock), holds.streams, 0, may)
 
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://localhost"
@@ -229,3 +236,23 @@ async def test_a_log_that_cannot_be_read_is_said_before_and_ends_a_stream_after(
         refused.status_code, refused.headers["content-type"],
     )  # fmt: skip
     assert "retry: 5000\nid: 0\n\n" == ended.text
+
+
+async def test_a_stream_ends_with_its_token(tmp_path):
+    """Revoked while it flows: it ends, and its reader is refused when it comes back."""
+    with SimulatorServer(calm_plan(), SystemClock()) as simulator:
+        config = configuration(simulator, tmp_path / "a.db", environ={})
+        async with running(replace(config, listen=("0.0.0.0", 0))) as daemon:
+            text = tokens.create(config.tokens_path, "wall", [Scope.READ], now=0.0)
+            daemon.tokens.load()
+            headers = {"Authorization": f"Bearer {text}"}
+            async with served(daemon.api()) as (_, base):
+                async with streaming(base, **headers) as stream:
+                    assert "id" in await anext(stream)
+                    tokens.revoke(config.tokens_path, "wall")
+                    daemon.tokens.load()
+                    assert [] == [fields async for fields in stream if "data" in fields]
+                async with httpx.AsyncClient() as http:
+                    again = await http.get(f"{base}/v1/stream", headers=headers)
+
+    assert 401 == again.status_code

@@ -146,3 +146,10 @@ def test_the_unit_is_one_that_systemd_takes():
     lines = [line for line in done.stderr.splitlines() if "/opt/imgmon/bin/imgmon" not in line]
 
     assert [] == [line for line in lines if "imgmon.service" in line]
+
+
+def test_the_unit_leaves_what_metrics_of_the_process_are_read_from():
+    """Where /proc holds processes alone, prometheus-client tells nothing of this one."""
+    settings = [line for line in UNIT.read_text().splitlines() if not line.startswith("#")]
+
+    assert [] == [line for line in settings if line.startswith("ProcSubset=")]

@@ -16,12 +16,12 @@ from monitor.api.holds import Seats
 from monitor.api.limits import Limits, limited, limited_body
 from monitor.api.polling import changed
 from monitor.api.schemas import IdsOut, PriorityOut
-from monitor.core.ranking import build_order
 from monitor.core.snapshot import Snapshot, Totals
 from monitor.core.spec import PROFILES, Policy
 from monitor.core.spend import Spending
 from monitor.publisher import Published, Publisher
-from tests.support.builders import NOW, a_pool, a_spec, a_view
+from monitor.steps import at_once
+from tests.support.builders import NOW, a_pool, a_spec, a_view, an_order
 from tests.support.strategies import views
 
 NAMES = ("a", "b", "c", "d")
@@ -47,14 +47,14 @@ def asked(draw):
     names = NAMES[: draw(st.integers(1, 4))]
     fleet = {name: draw(views(name)) for name in names}
     profile = draw(st.sampled_from(PROFILES))
-    order = build_order(a_pool(*names), profile, fleet, None, NOW, Policy())
+    order = an_order(a_pool(*names), profile, fleet, None, NOW, Policy())
     limits = Limits(
         max_price_usd=draw(st.none() | st.floats(0, 0.3)),
         max_p95_s=draw(st.none() | st.floats(0, 40)),
         exclude=draw(st.frozensets(st.sampled_from([*NAMES, "acme", "nobody"]), max_size=3)),
     )
     snapshot = snapshot_of(fleet, order)
-    return Published(snapshot, Encoder()(snapshot)), order, limits
+    return Published(snapshot, at_once(Encoder()(snapshot))), order, limits
 
 
 def is_within(place, limits):
@@ -144,7 +144,7 @@ async def deaf():
 def test_no_change_is_missed_however_waiting_and_publishing_interleave(steps):
     """Whoever waits on a version that is not the last one is woken; a tick without a change wakes none."""
     fleet = {"a": a_view(a_spec("a"))}
-    order = build_order(a_pool("a"), PROFILES[1], fleet, None, NOW, Policy())
+    order = an_order(a_pool("a"), PROFILES[1], fleet, None, NOW, Policy())
     key = ("pool", order.profile.name)
 
     async def play():

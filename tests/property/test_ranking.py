@@ -9,11 +9,11 @@ from itertools import pairwise, permutations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.ranking import build_order, index_usd
+from monitor.core.ranking import index_usd
 from monitor.core.snapshot import Tier
 from monitor.core.spec import PROFILES, Basis, Objective, Policy
 from monitor.core.standing import SUCCESS_MIN
-from tests.support.builders import NOW, a_pool
+from tests.support.builders import NOW, a_pool, an_order
 from tests.support.strategies import views
 
 NAMES = ("a", "b", "c", "d")
@@ -41,10 +41,10 @@ def orders(draw, policy=POLICY, profiles=anything):
     )
     before = None
     if draw(st.booleans()):
-        before = build_order(a_pool(*first, slo=slo), profile, first, None, NOW, policy)
+        before = an_order(a_pool(*first, slo=slo), profile, first, None, NOW, policy)
     pool = a_pool(*draw(st.permutations(list(second))), slo=slo)
     now = NOW + draw(st.floats(0, 300))
-    return second, before, build_order(pool, profile, second, before, now, policy), pool, now
+    return second, before, an_order(pool, profile, second, before, now, policy), pool, now
 
 
 @settings(max_examples=60)
@@ -59,10 +59,10 @@ def test_an_order_is_a_permutation_sorted_by_tier_and_a_fixed_point(drawn):
     assert sorted(tiers) == tiers
     assert order.all_degraded == (tiers[0] > Tier.DOUBTFUL)
     for later in (now, now + POLICY.dwell_s):
-        again = build_order(pool, order.profile, fleet, order, later, POLICY)
+        again = an_order(pool, order.profile, fleet, order, later, POLICY)
         # Only a held order may still change, when its dwell time is over.
         assert later > now or ids == [place.target for place in again.places]
-        last = build_order(pool, order.profile, fleet, again, later, POLICY)
+        last = an_order(pool, order.profile, fleet, again, later, POLICY)
         assert [p.target for p in again.places] == [p.target for p in last.places]
         assert again.version == last.version
 

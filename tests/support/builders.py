@@ -7,7 +7,8 @@ from typing import Any
 
 from monitor.core.batch import Job
 from monitor.core.health import HealthState, fold
-from monitor.core.snapshot import Health, State, TargetView
+from monitor.core.ranking import build_order, standings_of
+from monitor.core.snapshot import Health, Order, State, TargetView
 from monitor.core.spec import Objective, Policy, PoolSpec, Profile, TargetSpec
 from monitor.core.window import History, Sample
 from probes.model import ErrorClass, Outcome, ProbeResult
@@ -90,6 +91,20 @@ def a_view(
         last=None,
         recent_latencies=history.recent_latencies(60),
     )
+
+
+def an_order(  # noqa: PLR0917 - as the function it calls
+    pool: PoolSpec,
+    profile: Profile,
+    views: Mapping[str, TargetView],
+    before: Order | None = None,
+    now: float = NOW,
+    policy: Policy | None = None,
+    **how: bool,
+) -> Order:
+    """The order of *pool* that follows from *views*."""
+    policy = policy or Policy()
+    return build_order(pool, profile, standings_of(pool, views, policy), before, now, policy, **how)
 
 
 def folded(

@@ -24,12 +24,23 @@ BOARDS = {path.stem: json.loads(path.read_text()) for path in FILES}
 DAY_S = 86_400
 # Grafana's own, as it would fill them in for a day shown 1000 pixels wide.
 BUILT_IN = {"__interval": "30m", "__range": "24h", "__rate_interval": "20m", "datasource": "p"}
+# A metric of ours, and what stands in its braces.
+SELECTOR = re.compile(r"\b(imgmon_\w+)(?:\{([^}]*)\})?")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|([a-zA-Z_]\w*))")
 
 
 def panels(board: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every panel that shows data."""
     return [panel for panel in board["panels"] if panel["type"] != "row"]
+
+
+def expressions(board: Mapping[str, Any]) -> list[str]:
+    """All that a dashboard asks: queries, variables and annotations."""
+    return [
+        *(asked["expr"] for panel in panels(board) for asked in panel["targets"]),
+        *(v["definition"] for v in board["templating"]["list"] if v["type"] == "query"),
+        *(mark["expr"] for mark in board["annotations"]["list"]),
+    ]
 
 
 def used_variables(text: str) -> set[str]:

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 
 from monitor.clock import ManualClock
 from monitor.config import parse
+from monitor.config.difference import digest
 from monitor.core.events import EventKind
 from monitor.core.gaps import Gap
 from monitor.core.network import OurNetwork
@@ -382,7 +383,7 @@ class Market:
                 balance_usd=max(0.4, 60.0 - (at - BEGIN) / DAY * 6.6)
                 if target.startswith("laozhang")
                 else None,
-                shutdown_on="2027-02-15" if target == "google-flash" else None,
+                shutdown_on="2027-02-15" if target in ("google-flash", "flux-max") else None,
             )
         )
 
@@ -407,6 +408,13 @@ class Market:
         self.engine.reports = self._reported()
         self.engine.log_counts = LogCounts(dict(self._events), dict(self._incidents))
 
+    def _reloaded(self) -> ReloadFigures:
+        """One reload, ten hours before the end."""
+        at = END - 10 * HOUR
+        is_new = self._now >= at
+        known = digest(self.config) if is_new else "0" * 12
+        return ReloadFigures(True, at if is_new else BEGIN, self.config.vantage, known)
+
     def _own(self) -> SelfFigures:
         """What a daemon of this age would measure of itself."""
         rng = Random(self._now)
@@ -418,8 +426,8 @@ class Market:
             batch_calls_failed=0,
             batch_jobs_not_deleted=0,
             writer_queue_rows=rng.choice((0, 0, 0, 1, 3)),
-            outbox=OutboxFigures(0, 0.0, {}),
-            reload=ReloadFigures(is_successful=True, success_at=BEGIN),
+            outbox=OutboxFigures(0, 0.0, {("ops", "sent"): self._events["incident_opened"]}),
+            reload=self._reloaded(),
             reports_duplicate=int(self._now > END - 7 * HOUR),
             reports_rejected=0,
             reports_refused=0,

@@ -40,6 +40,18 @@ def test_every_service_is_locked_in(name):
     assert "build" in service or re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+", service["image"])
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_is_mounted_from_here_is_here(name):
+    """Docker makes an empty folder of what is not; only the user's own configuration is not here yet."""
+    mounts = SERVICES[name].get("volumes", [])
+    short = [mount.split(":")[0] for mount in mounts if isinstance(mount, str)]
+    long = [mount for mount in mounts if not isinstance(mount, str)]
+
+    assert all((ROOT / place).exists() for place in short if place.startswith("."))
+    assert all(place in COMPOSE["volumes"] for place in short if not place.startswith("."))
+    assert all(mount["read_only"] and not mount["bind"]["create_host_path"] for mount in long)
+
+
 def test_what_a_container_is_told_are_options_that_there_are():
     """A command of the compose file or of the image is one that the command line takes."""
     text = (ROOT / "Dockerfile").read_text()

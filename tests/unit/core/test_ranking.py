@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.core.ranking import build_order, index_usd, stand
+from monitor.core.ranking import index_usd, stand
 from monitor.core.snapshot import Health, State, Tier
 from monitor.core.spec import PROFILES, Objective, Policy, Profile
 from probes.model import ErrorClass
-from tests.support.builders import BALANCED, NOW, a_pool, a_spec, a_view
+from tests.support.builders import BALANCED, NOW, a_pool, a_spec, a_view, an_order
 
 POLICY = Policy()
 *_, FAST, RELIABLE, STATIC = PROFILES
@@ -32,7 +32,7 @@ def views_of(**prices_or_views):
 
 def order_of(before=None, now=NOW, policy=POLICY, pool=None, profile=BALANCED, **targets):
     """The order of targets given by price or view."""
-    return build_order(pool or a_pool(*targets), profile, views_of(**targets), before, now, policy)
+    return an_order(pool or a_pool(*targets), profile, views_of(**targets), before, now, policy)
 
 
 def ids(order):
@@ -48,8 +48,8 @@ def a_sick(target, health, price=0.01):
 def test_an_order_that_nobody_reads_is_the_same_without_its_reasons():
     """Replays follow thousands of orders: same places, no text."""
     views, pool = views_of(a=0.05, b=0.03, c=a_sick("c", DOWN)), a_pool("a", "b", "c")
-    told = build_order(pool, BALANCED, views, None, NOW, POLICY)
-    bare = build_order(pool, BALANCED, views, None, NOW, POLICY, explains=False)
+    told = an_order(pool, BALANCED, views, None, NOW, POLICY)
+    bare = an_order(pool, BALANCED, views, None, NOW, POLICY, explains=False)
 
     assert all(place.reasons for place in told.places)
     assert replace(told, places=tuple(replace(p, reasons=()) for p in told.places)) == bare

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.core.ranking import build_order
 from monitor.core.snapshot import Health, State
 from monitor.core.spec import Objective, Policy
 from probes.model import ErrorClass
-from tests.support.builders import BALANCED, NOW, a_pool, a_spec, a_view
+from tests.support.builders import BALANCED, NOW, a_pool, a_spec, a_view, an_order
 
 POLICY = Policy()
 
@@ -18,7 +17,7 @@ POLICY = Policy()
 def texts(views, before=None, now=NOW, pool=None):
     """Target to its reasons by code."""
     pool = pool or a_pool(*(view.spec.id for view in views))
-    order = build_order(pool, BALANCED, {v.spec.id: v for v in views}, before, now, POLICY)
+    order = an_order(pool, BALANCED, {v.spec.id: v for v in views}, before, now, POLICY)
     return {p.target: {r.code: r.text for r in p.reasons} for p in order.places}, order
 
 
@@ -107,7 +106,7 @@ def test_a_missed_objective_shows_the_whole_interval_under_it():
 )
 def test_trouble_comes_first(health, code, text):
     """What keeps a target back is the first thing said of it."""
-    order = build_order(
+    order = an_order(
         a_pool("a"), BALANCED, {"a": a_view(a_spec("a"), health=health)}, None, NOW, POLICY
     )
     first = order.places[0].reasons[0]

@@ -66,7 +66,8 @@ def test_a_budget_has_windows_of_its_own_where_none_of_its_length_is_configured(
     engine = fed(an_engine(claim=CLAIM, windows={"5m": 300.0, "day": 86_400.0}), 141, 3)
     shown = view(engine)
 
-    assert ["5m", "day"] == list(shown.windows)
+    assert ["5m", "day"] == list(shown.windows) == list(engine.windows_of("alpha"))
+    assert {} == engine.windows_of("gone")
     assert BUDGET_S == engine.remembers_s
     assert 1 - (3 / 144) / 0.03 == pytest.approx(shown.budget.remaining)
     assert ["6h", "1d", "3d"] == list(shown.budget.burns)
@@ -81,6 +82,7 @@ def test_a_batch_queue_burns_over_days():
 
     assert ["1d", "3d"] == list(shown.budget.burns)
     assert ["24h", "7d", "30d"] == list(shown.windows)
+    assert ["24h", "7d", "30d"] == list(an_engine(is_batch=True).windows_of("alpha"))
 
 
 def test_a_restart_changes_no_claim_budget_or_gap():

@@ -18,11 +18,14 @@ from probes.model import ErrorClass
 from tests.support.builders import NOW, a_pool, a_result, a_spec
 
 
-def snapshot(*errors, spec=None, pool=None):
+def snapshot(*errors, spec=None, pool=None, policy=None):
     """One target after a canary every ten minutes, the last just now: good for None."""
     spec = spec or a_spec()
     engine = Engine(
-        {spec.id: spec}, [pool or a_pool(spec.id)], Policy(), {"acme": ProviderSpec(id="acme")}
+        {spec.id: spec},
+        [pool or a_pool(spec.id)],
+        policy or Policy(),
+        {"acme": ProviderSpec(id="acme")},
     )
     for age, error in reversed(list(enumerate(reversed(errors)))):
         engine.accept(a_result(error, NOW - 600.0 * age, target_id=spec.id))
@@ -46,6 +49,14 @@ def test_a_page_shows_availability_with_its_interval_n_and_coverage():
     assert "99.30 %" in page
     assert "96.1 to 99.8 %, n=144, 24h" in page
     assert "% measured" in page
+
+
+def test_the_longest_window_has_a_column_where_it_is_not_the_day():
+    """The same figure twice would look like two."""
+    short = Policy(windows={"1h": 3_600.0, "24h": 86_400.0})
+
+    assert "longest window" in render(snapshot(None), is_stale=False)
+    assert "longest window" not in render(snapshot(None, policy=short), is_stale=False)
 
 
 def test_what_a_configuration_names_is_text_and_never_markup():
@@ -75,7 +86,7 @@ def test_an_outage_is_shown_with_its_incident_and_that_the_pool_is_degraded():
 
     assert '<strong class="bad">down</strong><small>overloaded</small>' in page
     assert "least bad first" in page
-    assert "<td>overloaded</td>" in page
+    assert '<td data-heading="error"><div>overloaded</div></td>' in page
     assert "the provider&#x27;s" in page or "the provider's" in page
 
 

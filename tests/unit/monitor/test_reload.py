@@ -15,7 +15,14 @@ from monitor.api.front import Front
 from monitor.api.holds import Holds
 from monitor.clock import ManualClock
 from monitor.config import parse
-from monitor.config.difference import Changes, Difference, are_same, difference, needs_restart
+from monitor.config.difference import (
+    Changes,
+    Difference,
+    are_same,
+    difference,
+    digest,
+    needs_restart,
+)
 from monitor.errors import ConfigError
 from monitor.reloading import ReloadRefusedError, Reloads, Stage
 
@@ -56,6 +63,31 @@ ENVIRON = {"KEY": "the-key-of-before", "HOOK": "https://hooks.example.com/before
 def read(text: str = TEXT, **environ: str):
     """The configuration in a text."""
     return parse(text, ENVIRON | environ, "test")
+
+
+def test_a_digest_is_of_what_is_measured_and_holds_no_secret():
+    """Places of one machine change nothing of it, nor the value of a key; all else does."""
+    own = 'vantage = "tokyo"\n[server]\nlisten = "127.0.0.1:9"\n[store]\npath = "elsewhere.db"\n'
+    same = [read(own + TEXT), read(TEXT, KEY="another-key-of-the-lab"), read(TEXT + "\n[log]\n")]
+    other = [
+        read(TEXT.replace('"1h"', '"2h"', 1)),
+        read(TEXT.replace('env = "KEY"', 'env = "HOOK"')),
+        read('[store]\nkeep_reports = "8d"\n' + TEXT),
+    ]
+
+    assert {digest(read())} == {digest(config) for config in same}
+    assert 4 == len({digest(config) for config in (read(), *other)})
+
+
+async def test_the_digest_that_metrics_tell_is_of_what_holds():
+    """One of a file that is taken, with the place it holds at."""
+    reloads = Reloads(read(), ManualClock())
+    before = reloads.figures
+    new = read('vantage = "tokyo"\n' + TEXT.replace('"1h"', '"2h"'))
+    reloads.ended(new)
+
+    assert ("default", digest(read())) == (before.vantage, before.digest)
+    assert ("tokyo", digest(new)) == (reloads.figures.vantage, reloads.figures.digest)
 
 
 def test_a_file_that_says_the_same_in_other_words_changes_nothing():

@@ -11,7 +11,6 @@ import pytest
 
 from monitor.clock import ManualClock, SystemClock
 from monitor.core.schedule import phase_s, slot_of
-from monitor.core.snapshot import GapReason
 from monitor.lag import LagMeter
 from monitor.scheduler import GridTrigger, Schedule
 from tests.support.daemon import until
@@ -41,7 +40,7 @@ def test_jitter_is_the_same_whenever_it_is_asked_and_differs_by_seed():
 
 
 def schedule(
-    clock, *, missed=None, fired=None, extra=None, due=lambda *_: None, interval_s=60.0,
+    clock, *, missed=None, seen=None, fired=None, extra=None, due=lambda *_: None, interval_s=60.0,
     called=None, liveness_s=60.0,
 ):  # fmt: skip
     """A schedule of one target that writes down what it does."""
@@ -64,6 +63,7 @@ def schedule(
         extra=send,
         extra_due=due,
         missed=lambda *gap: None if missed is None else missed.append(gap),
+        seen=lambda target, *slot: None if seen is None else seen.update({target: slot}),
         clock=clock,
         lag=LagMeter(clock),
         liveness={} if called is None else {"t": liveness_s},
@@ -90,25 +90,28 @@ async def test_slots_that_passed_without_a_fire_are_gaps():
 
     starts = [phase_s("t", 60.0) + (first + k) * 60.0 for k in (1, 2)]
     assert ["t", "t"] == fired
-    assert [("t", GapReason.MISSED, start) for start in starts] == missed
+    assert [("t", start) for start in starts] == missed
 
 
 async def test_slots_between_one_schedule_and_the_next_are_gaps():
     """Told at once by the next one; not where slots have another length, and none without a gap."""
     clock, first, second, other, same = ManualClock(wall=START), [], [], [], []
-    with started(schedule(clock, missed=first)) as turning:
+    seen = {}
+    with started(schedule(clock, missed=first, seen=seen)):
         pass
-    with started(schedule(clock, missed=same), before=turning.seen_to):
+    before = dict(seen)
+    with started(schedule(clock, missed=same, seen=seen), before=before):
         pass
+    assert seen == before
     clock.advance(180)
-    with started(schedule(clock, missed=second), before=turning.seen_to):
+    with started(schedule(clock, missed=second), before=before):
         pass
-    with started(schedule(clock, missed=other, interval_s=90.0), before=turning.seen_to):
+    with started(schedule(clock, missed=other, interval_s=90.0), before=before):
         pass
 
     assert ([], [], 3, []) == (first, same, len(second), other)
-    assert {("t", GapReason.MISSED)} == {gap[:2] for gap in second}
-    assert [60.0, 60.0] == [b[2] - a[2] for a, b in pairwise(second)]
+    assert {"t"} == {target for target, _ in second}
+    assert [60.0, 60.0] == [b - a for (_, a), (_, b) in pairwise(second)]
 
 
 async def test_a_leap_of_the_clock_is_a_bounded_number_of_gaps():

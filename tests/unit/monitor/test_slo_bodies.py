@@ -15,6 +15,7 @@ from monitor.core.snapshot import GapReason
 from monitor.core.spec import Objective, Policy
 from monitor.engine import Engine
 from monitor.metrics import snapshot_pieces
+from monitor.steps import at_once
 from probes.model import ErrorClass
 from tests.support.builders import NOW, a_pool, a_result, a_sample, a_spec
 
@@ -34,7 +35,7 @@ def snapshot(*fates, claim=CLAIM, pool=None, gaps=()):
 
 def bodies(shown):
     """The target's document and its windows, as clients read them."""
-    encoded = Encoder()(shown)
+    encoded = at_once(Encoder()(shown))
     return (json.loads(encoded[key("alpha")].data) for key in (target_key, windows_key))
 
 

@@ -328,15 +328,16 @@ def test_a_file_that_is_no_toml_is_refused_by_name(tmp_path):
 
 
 def test_the_demo_plan_lands_at_its_seconds():
-    """At scale 10: outage 35-65, exhausted quota 50-110, slow gateway 70-95."""
+    """At scale 10: outage 35-65, exhausted quota 50-110, slow gateway 70-95; all but the quota again."""
     play = Player(demo_plan())
     over, out = FaultKind.OVERLOADED, FaultKind.QUOTA_EXHAUSTED
 
     paid = [play.decide("gemini", "m", at).kind for at in (34.9, 35.0, 64.9, 65.0)]
+    again = [play.decide("gemini", "m", 3600 + at).kind for at in (34.9, 35.0, 64.9, 65.0)]
     free = [play.decide("gemini-free", "m", at).kind for at in (49.9, 50.0, 109.9, 110.0)]
     slow = [play.decide("laozhang", "m", at).latency_s for at in (69.9, 70.0, 94.9, 95.0)]
 
-    assert [None, over, over, None] == paid
+    assert [None, over, over, None] == paid == again
     assert [None, out, out, None] == free
     assert max(slow[0], slow[3]) < 1.3 < min(slow[1], slow[2])
     assert FaultKind.RATE_LIMITED not in free
