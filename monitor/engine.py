@@ -16,7 +16,7 @@ from monitor.core.finding import Finding
 from monitor.core.gaps import Gap
 from monitor.core.health import HealthState, fold, judge
 from monitor.core.hearsay import NOTHING, Hearing, Hearsay, demoted
-from monitor.core.histories import history_of
+from monitor.core.histories import history_of, sample_of
 from monitor.core.journal import Entry, Journal, Kept
 from monitor.core.liveness import FreeCalls, heard, is_due, show
 from monitor.core.maintenance import maintenance_end
@@ -37,6 +37,7 @@ from monitor.core.quota import (
 )
 from monitor.core.ration import shares, wishes
 from monitor.core.reports import ReportFigures
+from monitor.core.runs import after, in_runs
 from monitor.core.schedule import Pass, extra_due, plan_slot
 from monitor.core.slo import error_budget, window_verdicts
 from monitor.core.snapshot import (
@@ -52,15 +53,14 @@ from monitor.core.spec import Policy, PoolSpec, ProviderSpec, TargetSpec
 from monitor.core.spend import Spending
 from monitor.core.tallies import Tallies
 from monitor.core.totals import Counters
-from monitor.core.window import History, Sample
+from monitor.core.window import History
 from monitor.limits import STALE_AFTER_S, TICK_S_MAX
 from monitor.steps import Steps, at_once
-from probes.model import ErrorClass, LimitPeriod, ProbeKind, ProbeReason, ProbeResult
+from probes.model import LimitPeriod, ProbeKind, ProbeResult
 
 # Views that no sample touched are made anew in turn, so that windows expire; this many a tick.
 _IDLE_VIEWS_PER_TICK: Final = 100
 _RECENT_LATENCIES: Final = 60
-_SAMPLES: Final = frozenset({ProbeKind.CANARY, ProbeKind.BATCH})  # What a slot can hold.
 
 
 @dataclass(slots=True)
@@ -158,8 +158,14 @@ class Engine:
         gives next. Counters and orders come from *past*: rows older than the windows count there too.
         """
         self._journal = Journal(self._policy, past.kept)
-        for result in results:
-            self._fold(result)
+        for run in in_runs(results):
+            tracked = self._tracked.get(run[0].target_id)
+            if len(run) == 1 or tracked is None:
+                self._fold(run[0])
+                continue
+            evidence = (tracked.state, tracked.pace, tracked.calls)
+            tracked.state, tracked.pace, tracked.calls = after(run, *evidence, self._policy)
+            tracked.history.extend(filter(None, map(sample_of, run)))
         for gap in gaps:
             self.gap(gap)
         self._journal.caught_up(self._tracked.keys(), past.at)
@@ -188,17 +194,8 @@ class Engine:
             self._learn(result, tracked.spec)
         tracked.pace = follow(tracked.pace, result, tracked.state)
         # Law 2: confirmations and manual probes feed the state, never availability.
-        if result.reason is ProbeReason.SCHEDULED and result.kind in _SAMPLES:
-            tracked.history.append(
-                Sample(
-                    at=result.started_at,
-                    outcome=result.outcome,
-                    is_timeout=result.error is ErrorClass.TIMEOUT,
-                    latency_s=result.latency_s,
-                    duration_s=result.duration_s,
-                    slot_s=result.slot_s,
-                )
-            )
+        if (sample := sample_of(result)) is not None:
+            tracked.history.append(sample)
 
     def _learn(self, result: Finding, spec: TargetSpec) -> None:
         """Take note of the limits that an answer told of."""

@@ -48,7 +48,7 @@ def restore(engine: Engine, reader: Reader, config: Config, now: float) -> None:
         # An older version wrote the file: every row is followed, once.
         results: Iterator[Finding] = reader.replay(since, free_calls=FREE_CALLS_REPLAYED)
     else:
-        in_full = [probe for log in logs.values() for probe in log.missing]
+        in_full = [row for log in logs.values() for row in log.missing.values()]
         results = reader.evidence(
             config.specs, since, free_calls=FREE_CALLS_REPLAYED, in_full=in_full
         )

@@ -63,11 +63,12 @@ def reported_document(figures: ReportFigures, target: str) -> dict[str, Any]:
     windows = figures.windows.get(target, {})
     return {
         "failing_alone": list(figures.failing_alone.get(target, ())),
-        "windows": {name: _window(window) for name, window in windows.items()},
+        "windows": {name: reported_window(window) for name, window in windows.items()},
     }
 
 
-def _window(window: ClientFigures) -> dict[str, Any]:
+def reported_window(window: ClientFigures) -> dict[str, Any]:
+    """Return the figures of one window, or of a period of the past."""
     return {
         "clients": window.clients,
         "reports": window.n,

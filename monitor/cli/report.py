@@ -176,6 +176,7 @@ def stored(reader: PeriodReader, target: str, since: float, until: float) -> Sto
         gaps=reader.gaps_of(target, since, until),
         incidents=reader.incidents_of(target, since, until),
         first_at=reader.first_sample(target),
+        reported=reader.reported(target, since, until),
     )
 
 

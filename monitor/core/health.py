@@ -14,6 +14,7 @@ the next picture. A failure lifts no block: a 503 does not prove that our key wo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor
 from typing import Any, Final
@@ -107,6 +108,32 @@ def fold(state: HealthState, result: Finding, policy: Policy) -> HealthState:
     else:
         changes |= _succeeded(state, policy)
     return _settled(changed(state, **changes), at, policy)
+
+
+def is_steady(state: HealthState, policy: Policy) -> bool:
+    """Return whether good results change no more of *state* than times and counts."""
+    # No share of failures among so many verdicts grows by a good one.
+    return state.state is State.HEALTHY and len(state.recent) == policy.degraded_of
+
+
+def fold_good(state: HealthState, run: Sequence[Finding]) -> HealthState:
+    """
+    Return what :func:`fold` makes of good generations, at least one, one after another.
+
+    *state* is steady (:func:`is_steady`).
+    """
+    slots = [result.slot_s for result in run if result.reason is ProbeReason.SCHEDULED]
+    newest = max(result.started_at for result in run)
+    return changed(
+        state,
+        last_at=newest if state.last_at is None else max(newest, state.last_at),
+        slot_s=slots[-1] if slots else state.slot_s,
+        good_run=state.good_run + len(run),
+        recent=(*state.recent, *(True for _ in run))[-len(state.recent) :],
+        retry_at=None,
+        block=None,
+        policy_blocks=0,
+    )
 
 
 def slots_between(state: HealthState, spec: TargetSpec, policy: Policy) -> int:

@@ -76,13 +76,13 @@ class Kept:
 
     Attributes:
         through, through_at: As in :class:`Entry`.
-        missing: Ids of the probes that are stored and not in *log*.
+        missing: The probes that are stored and not in *log*: id, and number of the row.
     """
 
     log: TargetLog
     through: str | None
     through_at: float
-    missing: Collection[str]
+    missing: Mapping[str, int]
 
 
 @dataclass(slots=True)

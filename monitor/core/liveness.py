@@ -8,6 +8,7 @@ green through an outage of the models and must not enter availability, state or 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from monitor import limits
 from monitor.core.finding import Finding
@@ -47,19 +48,19 @@ def heard(calls: FreeCalls, result: Finding) -> FreeCalls:
         return calls
     at, ended = result.started_at, result.started_at + result.duration_s
     is_good = result.outcome is Outcome.GOOD
-    if is_good:
-        calls = changed(calls, proven_at=ended)
-    if result.kind is not ProbeKind.LIVENESS:
-        return calls
-    retry_at = result.retry_at
-    if retry_at is not None:
-        retry_at = min(retry_at, ended + limits.RATE_LIMIT_WAIT_S_MAX)
-    calls = changed(calls, at=at, error=result.error, detail=result.detail, retry_at=retry_at)
-    if not is_good:
-        return calls
-    return changed(
-        calls, answered_at=at, shutdown_on=result.shutdown_on, balance_usd=result.balance_usd
-    )
+    changes: dict[str, Any] = {"proven_at": ended} if is_good else {}
+    if result.kind is ProbeKind.LIVENESS:
+        retry_at = result.retry_at
+        if retry_at is not None:
+            retry_at = min(retry_at, ended + limits.RATE_LIMIT_WAIT_S_MAX)
+        changes |= {"at": at, "error": result.error, "detail": result.detail, "retry_at": retry_at}
+        if is_good:
+            changes |= {
+                "answered_at": at,
+                "shutdown_on": result.shutdown_on,
+                "balance_usd": result.balance_usd,
+            }
+    return changed(calls, **changes) if changes else calls
 
 
 def is_due(calls: FreeCalls, now: float, interval_s: float) -> bool:

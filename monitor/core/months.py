@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import Final
 
 from monitor.core.gaps import Gap
+from monitor.core.period import figures_between
 from monitor.core.slo import verdicts
 from monitor.core.snapshot import WindowFigures
 from monitor.core.spec import Objective, TargetSpec
 from monitor.core.verdict import ClaimVerdict
-from monitor.core.window import Sample, figures_between
+from monitor.core.window import Sample
 
 # Batch jobs of a month's last day have their results a day later.
 GRACE_S: Final = 86_400.0

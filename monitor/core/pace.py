@@ -6,6 +6,7 @@ None of it is a verdict: free calls and attempts that said nothing change no sta
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monitor.core.finding import Finding
@@ -59,6 +60,20 @@ def follow(pace: Pace, result: Finding, state: HealthState) -> Pace:
         last_end=_later(pace.last_end, end),
         good_at=_later(pace.good_at, start) if result.outcome is Outcome.GOOD else pace.good_at,
         last_slot_at=slot_at,
+        free_answered_at=pace.free_answered_at,
+        free_failed_at=pace.free_failed_at,
+    )
+
+
+def follow_good(pace: Pace, run: Sequence[Finding]) -> Pace:
+    """Return what :func:`follow` makes of good generations, at least one, one after another."""
+    newest = max(result.started_at for result in run)
+    slots = [result.started_at for result in run if result.reason is ProbeReason.SCHEDULED]
+    return Pace(
+        last_start=_later(pace.last_start, newest),
+        last_end=_later(pace.last_end, max(r.started_at + r.duration_s for r in run)),
+        good_at=_later(pace.good_at, newest),
+        last_slot_at=_later(pace.last_slot_at, max(slots)) if slots else pace.last_slot_at,
         free_answered_at=pace.free_answered_at,
         free_failed_at=pace.free_failed_at,
     )

@@ -16,11 +16,13 @@ from typing import Final
 from monitor.core.gaps import Gap
 from monitor.core.incidents import Incident
 from monitor.core.maintenance import stretches
+from monitor.core.period import figures_between
+from monitor.core.reports import Reported
 from monitor.core.slo import verdicts
 from monitor.core.snapshot import GapReason, WindowFigures
 from monitor.core.spec import TargetSpec
 from monitor.core.verdict import ClaimVerdict
-from monitor.core.window import Sample, figures_between
+from monitor.core.window import Sample
 from probes.model import ErrorClass, Outcome, ProbeKind, ProbeReason
 
 # Grows when a figure would come out differently for the same rows.
@@ -177,6 +179,7 @@ class TargetReport:
         spend_usd: What all its probes of the period cost.
         measured_since: Start of the first sample where measuring began within the period.
         measured_until: Start of the last one where it ended before the period did.
+        reported: What clients reported: in no other figure. None without a report.
     """
 
     spec: TargetSpec
@@ -193,6 +196,7 @@ class TargetReport:
     spend_usd: float
     measured_since: float | None
     measured_until: float | None
+    reported: Reported | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,12 +228,14 @@ class Stored:
         gaps: Its gaps in the period.
         incidents: Its incidents that touch the period.
         first_at: Start of its first scheduled sample ever; None without any.
+        reported: What clients reported of it in the period; None without a report.
     """
 
     probes: Sequence[StoredProbe]
     gaps: Sequence[Gap] = ()
     incidents: Sequence[Incident] = ()
     first_at: float | None = None
+    reported: Reported | None = None
 
 
 def report_target(spec: TargetSpec, period: Period, stored: Stored) -> TargetReport:
@@ -267,6 +273,7 @@ def report_target(spec: TargetSpec, period: Period, stored: Stored) -> TargetRep
         spend_usd=sum(round(probe.cost_usd * 1e6) for probe in probes) / 1e6,
         measured_since=began,
         measured_until=ended,
+        reported=stored.reported,
     )
 
 

@@ -105,6 +105,21 @@ class ClientFigures:
     timeout_ratio: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """
+    What clients reported of one target in a period of the past, beside what canaries measured.
+
+    Attributes:
+        figures: Of all reports whose hour, or whole day, began in the period.
+        left_out: Starts of the days that are only partly in it and whose reports are not counted,
+            because their sums are no longer kept by the hour; wall times.
+    """
+
+    figures: ClientFigures
+    left_out: tuple[float, ...] = ()
+
+
 class ReportCount(NamedTuple):
     """Key of a cumulative counter of reports."""
 

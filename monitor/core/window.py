@@ -13,11 +13,11 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from monitor import limits
 from monitor.core.availability import weighted
-from monitor.core.gaps import Gap, GapHistory
+from monitor.core.gaps import GapHistory
 from monitor.core.maintenance import Rules, maintenance_s
 from monitor.core.percentile import quantile
 from monitor.core.snapshot import GapCount, GapReason, WindowFigures
@@ -39,8 +39,7 @@ def _micros(seconds: float) -> int:
     return round(seconds * 1_000_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """
     What a window remembers of one scheduled probe.
 
@@ -57,9 +56,6 @@ class Sample:
     latency_s: float | None
     duration_s: float
     slot_s: float
-
-    def __post_init__(self) -> None:
-        assert (self.latency_s is None) == (self.outcome is not Outcome.GOOD)
 
     @property
     def weight(self) -> int:
@@ -141,6 +137,7 @@ class History:
 
     def append(self, sample: Sample) -> None:
         """Add *sample* at its place in time, after others of the same time."""
+        assert (sample.latency_s is None) == (sample.outcome is not Outcome.GOOD)
         if sample.outcome is Outcome.VOID:
             return
         self._recent.clear()
@@ -163,6 +160,20 @@ class History:
                 if window.lo == 0 < window.hi:
                     self._pop_oldest(window)
             self._drop(1)
+
+    def extend(self, samples: Iterable[Sample]) -> None:
+        """Add *samples* one after another, as :meth:`append` does; at once if they are the newest."""
+        added = [sample for sample in samples if sample.outcome is not Outcome.VOID]
+        at = [*self._at[-1:], *(_micros(sample.at) for sample in added)]
+        if at != sorted(at) or len(self) + len(added) > limits.SAMPLES_PER_TARGET_MAX:
+            for sample in added:
+                self.append(sample)
+            return
+        assert all((s.latency_s is None) == (s.outcome is not Outcome.GOOD) for s in added)
+        self._recent.clear()
+        self._samples += added
+        self._at[-1:] = at
+        self._slots += [_micros(sample.slot_s) for sample in added]
 
     def gap(self, at: float, reason: GapReason, slot_s: float) -> None:
         """Add a slot of *slot_s* seconds in which no probe ran at *at*."""
@@ -208,9 +219,8 @@ class History:
             window.hi = max(0, window.hi - count)
 
     def _moved(self, window: _Window, lo: int, hi: int) -> _Window:
-        # Nothing in common: start afresh, at a place where only newer samples can enter.
-        if window.lo == window.hi or hi <= window.lo or window.hi <= lo:
-            window = _Window(window.name, window.span_s, lo, lo)
+        if window.lo == window.hi or hi <= window.lo or window.hi <= lo:  # Nothing in common.
+            return self._afresh(window.name, window.span_s, lo, hi)
         while window.lo > lo:
             self._push_oldest(window)
         while window.hi < hi:
@@ -221,6 +231,28 @@ class History:
             self._pop_newest(window)
         return window
 
+    def _afresh(self, name: str, span_s: float, lo: int, hi: int) -> _Window:
+        """Return a window of ``samples[lo:hi]``, all counted at once."""
+        window, samples = _Window(name, span_s, lo, hi), self._samples[lo:hi]
+        weights = [weight_of(slot) for slot in self._slots[lo:hi]]
+        for outcome in _VALID:
+            of = [w for s, w in zip(samples, weights, strict=True) if s.outcome is outcome]
+            window.counts[outcome], window.weights[outcome] = len(of), sum(of)
+            window.squares[outcome] = sum(weight * weight for weight in of)
+        window.latencies = sorted(s.latency_s for s in samples if s.latency_s is not None)
+        window.latency_sum = sum(map(_micros, window.latencies))
+        fast = [
+            weight
+            for sample, weight in zip(samples, weights, strict=True)
+            if self._is_fast(sample.latency_s)
+        ]
+        window.fast, window.fast_weight = len(fast), sum(fast)
+        failed = [s for s in samples if s.outcome is Outcome.BAD]
+        window.failure_sum = sum(_micros(sample.duration_s) for sample in failed)
+        window.timeouts = sum(sample.is_timeout for sample in failed)
+        window.pairs = sum(map(self._pair, range(lo, hi - 1)))
+        return window
+
     def _push_oldest(self, window: _Window) -> None:
         window.lo -= 1
         self._count(window, window.lo, +1)
@@ -229,8 +261,7 @@ class History:
     def _push_newest(self, window: _Window) -> None:
         window.hi += 1
         self._count(window, window.hi - 1, +1)
-        if window.hi - window.lo > 1:
-            window.pairs += self._pair(window.hi - 2)
+        window.pairs += self._pair(window.hi - 2)  # An empty window is counted afresh instead.
 
     def _pop_oldest(self, window: _Window) -> None:
         if window.hi - window.lo > 1:
@@ -268,7 +299,7 @@ class History:
         window.weights[sample.outcome] += sign * weight
         window.squares[sample.outcome] += sign * weight * weight
         if sample.latency_s is not None:
-            is_fast = self._threshold_s is not None and sample.latency_s <= self._threshold_s
+            is_fast = self._is_fast(sample.latency_s)
             window.fast += sign * is_fast
             window.fast_weight += sign * is_fast * weight
             window.latency_sum += sign * _micros(sample.latency_s)
@@ -279,6 +310,11 @@ class History:
         elif sample.outcome is Outcome.BAD:
             window.failure_sum += sign * _micros(sample.duration_s)
             window.timeouts += sign * sample.is_timeout
+
+    def _is_fast(self, latency_s: float | None) -> bool:
+        if latency_s is None or self._threshold_s is None:
+            return False
+        return latency_s <= self._threshold_s
 
     def _coverage(self, window: _Window, end: int) -> tuple[float, float]:
         """
@@ -347,31 +383,3 @@ class History:
                 None if self._threshold_s is None else weighted(window.fast_weight, *decided)
             ),
         )
-
-
-def figures_between(
-    samples: Iterable[Sample],
-    since: float,
-    until: float,
-    name: str = "period",
-    *,
-    threshold_s: float | None = None,
-    gaps: Iterable[Gap] = (),
-    maintenance: Rules = (),
-) -> WindowFigures:
-    """
-    Return the figures of the samples with ``since <= at < until``: of a calendar month, say.
-
-    *gaps* likewise; *threshold_s* and *maintenance* are those of :class:`History`. The times are wall times in seconds; others than such samples are left out. Where the period
-    has not ended, pass what it has of now as *until*.
-    """
-    assert since < until
-    history = History({name: until - since}, threshold_s=threshold_s, maintenance=maintenance)
-    for gap in gaps:
-        if since <= gap.at < until:
-            history.gap(gap.at, gap.reason, gap.slot_s)
-    for sample in samples:
-        if since <= sample.at < until:
-            history.append(sample)
-    # A window includes its end and not its start; this one is the other way round.
-    return history.figures(until - 1e-6)[name]

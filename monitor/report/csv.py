@@ -15,6 +15,7 @@ from typing import Any, Final
 from monitor.api.encode import timestamp
 from monitor.core.availability import floor_ratio
 from monitor.core.report import Report, TargetReport
+from monitor.core.reports import ClientFigures
 from monitor.core.snapshot import WindowFigures
 
 # What a sheet takes for the start of a formula (OWASP, "CSV Injection").
@@ -55,8 +56,7 @@ def _ratio(value: float | None) -> float | None:
     return floor_ratio(value)
 
 
-def _figures(figures: WindowFigures) -> Row:
-    quantiles = figures.quantiles
+def _views(figures: WindowFigures | ClientFigures) -> Row:
     return {
         "availability": _ratio(figures.provider.value),
         "availability_lower": _ratio(figures.provider.lower),
@@ -66,6 +66,13 @@ def _figures(figures: WindowFigures) -> Row:
         "usable_lower": _ratio(figures.user.lower),
         "usable_upper": figures.user.upper and round(figures.user.upper, 5),
         "usable_n": figures.user.n,
+    }
+
+
+def _figures(figures: WindowFigures) -> Row:
+    quantiles = figures.quantiles
+    return {
+        **_views(figures),
         "coverage": _ratio(figures.coverage),
         "good": figures.good,
         "bad": figures.bad,
@@ -80,9 +87,12 @@ def _figures(figures: WindowFigures) -> Row:
 
 
 _PERIOD: Final = ("from", "to", "figures_until", "target")
-_FIGURES: Final = (
+_VIEWS: Final = (
     "availability", "availability_lower", "availability_upper", "n", "usable", "usable_lower",
-    "usable_upper", "usable_n", "coverage", "good", "bad", "unusable", "timeouts", "p50_s", "p95_s",
+    "usable_upper", "usable_n",
+)  # fmt: skip
+_FIGURES: Final = (
+    *_VIEWS, "coverage", "good", "bad", "unusable", "timeouts", "p50_s", "p95_s",
     "p95_lower_s", "p95_upper_s", "p99_s",
 )  # fmt: skip
 
@@ -107,6 +117,25 @@ def _targets(target: TargetReport) -> Iterator[Row]:
         "gap_hours": round(sum(gap.seconds for gap in target.gaps) / 3600, 3),
         "unrecorded_hours": round(target.unrecorded_s / 3600, 3),
         "spend_usd": target.spend_usd,
+    }
+
+
+def _clients(target: TargetReport) -> Iterator[Row]:
+    if target.reported is None:
+        return
+    figures, quantiles = target.reported.figures, target.reported.figures.quantiles
+    yield {
+        "clients": figures.clients,
+        "reports": figures.n,
+        **_views(figures),
+        "good": figures.good,
+        "bad": figures.bad,
+        "unusable": figures.unusable,
+        "timeouts": figures.timeout_ratio and round(figures.timeout_ratio, 5),
+        "latencies": figures.latency_n,
+        "p50_s": quantiles[0.5] and round(quantiles[0.5], 4),
+        "p95_s": quantiles[0.95] and round(quantiles[0.95], 4),
+        "left_out_days": " ".join(str(timestamp(day))[:10] for day in target.reported.left_out),
     }
 
 
@@ -179,6 +208,13 @@ TABLES: Final[Mapping[str, tuple[tuple[str, ...], Rows]]] = {
         _targets,
     ),
     "days": ((*_PERIOD, "day", *_FIGURES), _days),
+    "clients": (
+        (
+            *_PERIOD, "clients", "reports", *_VIEWS, "good", "bad", "unusable", "timeouts",
+            "latencies", "p50_s", "p95_s", "left_out_days",
+        ),
+        _clients,
+    ),
     "errors": ((*_PERIOD, "class", "outcome", "canaries", "first_at", "last_at"), _errors),
     "incidents": (
         (

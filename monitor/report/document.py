@@ -24,6 +24,7 @@ from monitor.report.blocks import (
     Table,
     quoted,
 )
+from monitor.report.clients import client_blocks
 from monitor.report.incidents import incident_blocks
 from monitor.report.words import (
     UNKNOWN,
@@ -46,7 +47,10 @@ def compose(report: Report) -> Document:
         Section(target.spec.id, f"target-{target.spec.id}", tuple(_target(target, period)))
         for target in report.targets
     ]
-    sections.append(Section("Method", "method", (Facts(method.TEXTS), _classes())))
+    texts = method.TEXTS
+    if any(target.reported is not None for target in report.targets):
+        texts += method.CLIENTS
+    sections.append(Section("Method", "method", (Facts(texts), _classes())))
     made = f"{moment(report.generated_at)} by imgmon {report.version}, method {METHOD}"
     lead = (
         ("Period", _period(period)),
@@ -128,6 +132,8 @@ def _target(target: TargetReport, period: Period) -> Iterator[Block]:
     yield from incident_blocks(target, period)
     if target.errors:
         yield _errors(target)
+    if target.reported is not None:
+        yield from client_blocks(target.reported)
     yield from _time(target)
     if figures.n:
         yield Folded("Day by day", (_days(target),))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from monitor.api.client_figures import reported_window
 from monitor.api.encode import timestamp, window_document
 from monitor.core.report import METHOD, IncidentReport, Report, TargetReport
+from monitor.core.reports import Reported
 
 SCHEMA: Final = 1
 
@@ -43,6 +45,7 @@ def _target(target: TargetReport) -> dict[str, Any]:
         "measured_since": timestamp(target.measured_since),
         "measured_until": timestamp(target.measured_until),
         "figures": window_document(target.figures, target.verdicts),
+        "reported": target.reported and _reported(target.reported),
         "incidents": [_incident(told) for told in target.incidents],
         "errors": [
             {
@@ -73,6 +76,13 @@ def _target(target: TargetReport) -> dict[str, Any]:
             }
             for day in target.days
         ],
+    }
+
+
+def _reported(reported: Reported) -> dict[str, Any]:
+    return {
+        **reported_window(reported.figures),
+        "left_out_days": [str(timestamp(day))[:10] for day in reported.left_out],
     }
 
 

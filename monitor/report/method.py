@@ -51,8 +51,16 @@ _MONEY: Final = (
     "What all probes of the period cost, also those beside the schedule: as billed, at list price "
     "where the answer tells no bill."
 )
+_CLIENTS: Final = (
+    "What clients reported of their own requests: pictures they wanted, at times they chose, repeats "
+    "among them. It is a source of its own and in no figure of the canaries. In both views no client "
+    "weighs more than all others together. Intervals take reports for independent of each other, which "
+    "those of one outage are not. Latencies are of delivered pictures, as clients timed them. Sums are "
+    "kept by the UTC day for good and by the hour for eight days; at the ends of the period an hour "
+    "is part of it when it begins in it."
+)
 
-TEXTS: Final = (
+TEXTS: Final[tuple[tuple[str, str], ...]] = (
     ("What is up", _UP),
     ("Retries and confirmations", _RETRIES),
     ("Two views", _VIEWS),
@@ -64,3 +72,5 @@ TEXTS: Final = (
     ("Money", _MONEY),
     ("Times", "UTC, cut to the second."),
 )
+# Where there are any reports.
+CLIENTS: Final[tuple[tuple[str, str], ...]] = (("As clients saw it", _CLIENTS),)

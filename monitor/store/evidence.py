@@ -39,7 +39,7 @@ def evidence(
     targets: Iterable[str],
     since: float,
     free_calls: int,
-    in_full: Collection[str],
+    in_full: Collection[int],
 ) -> Iterator[Finding]:
     """
     Return the probes of *targets* started at or after *since*, in the order in which they finished.
@@ -49,21 +49,17 @@ def evidence(
         targets: Ids; rows of others are left out.
         since: Wall time, seconds since the epoch.
         free_calls: So many of each target, the newest.
-        in_full: Ids of probes that come with all columns.
+        in_full: Numbers of further rows that come with all columns.
     """
     ids = json.dumps(list(targets))
     connection = session.connection()
     is_new = "started_at >= ?"
     newest = _NEWEST.format(columns="max(probes.id)", wanted=is_new) + "GROUP BY target.value"
     shown = connection.exec_driver_sql(newest, (ids, json.dumps(_GENERATIONS), since, 1))
-    rows = session.exec(select(ProbeRow).where(col(ProbeRow.id).in_([n for (n,) in shown])))
+    numbers = json.dumps([*shown.scalars(), *in_full])
+    asked = func.json_each(numbers).table_valued("value")
+    rows = session.exec(select(ProbeRow).where(col(ProbeRow.id).in_(sql_select(asked.c.value))))
     whole = {row.id: probe_result(row) for row in rows}
-    if in_full:
-        asked = func.json_each(json.dumps(list(in_full))).table_valued("value")
-        rows = session.exec(
-            select(ProbeRow).where(col(ProbeRow.probe_id).in_(sql_select(asked.c.value)))
-        )
-        whole |= {row.id: probe_result(row) for row in rows}
     calls = _NEWEST.format(columns="probes.id", wanted=is_new)
     columns = (
         "id, target_id, started_at, duration_s, latency_s, error, kind, reason, slot_s, "
@@ -82,22 +78,12 @@ def evidence(
         row_id, target, started_at, duration_s, latency_s, error, kind, reason, slot_s,
         detail, retry_at, shutdown_on, balance_usd, limits,
     ) in found:  # fmt: skip
+        # By place: a hundred thousand of them by name take a sixth of a start.
         yield whole.get(row_id) or Seen(
-            target_id=target,
-            started_at=started_at,
-            duration_s=duration_s,
-            latency_s=latency_s,
-            error=_ERRORS[error],
-            outcome=_OUTCOMES[error],
-            kind=_KINDS[kind],
-            reason=_REASONS[reason],
-            slot_s=slot_s,
-            detail=detail,
-            retry_at=retry_at,
-            shutdown_on=shutdown_on,
-            balance_usd=balance_usd,
-            limits=limits_of(limits),
-        )
+            target, started_at, duration_s, latency_s, _ERRORS[error], _OUTCOMES[error],
+            _KINDS[kind], _REASONS[reason], slot_s, detail, retry_at, shutdown_on, balance_usd,
+            limits_of(limits) if limits else (),
+        )  # fmt: skip
 
 
 def recent_hashes(

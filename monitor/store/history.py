@@ -136,7 +136,7 @@ class History:
                     log=log,
                     through=row.through,
                     through_at=row.through_at,
-                    missing=frozenset(_missing(session, row)),
+                    missing=dict(_missing(session, row)),
                 )
                 for row in rows
                 if (log := log_of(row)) is not None
@@ -170,8 +170,8 @@ def _numbered(session: Session, rows: Sequence[IncidentRow]) -> Iterator[StoredI
         yield StoredIncident(row.number, incident_of(row), targets)
 
 
-def _missing(session: Session, row: TargetLogRow) -> Iterator[str]:
-    """Yield the ids of the probes of a target that finished after the last one in its log."""
+def _missing(session: Session, row: TargetLogRow) -> Iterator[tuple[str, int]]:
+    """Yield id and row of the probes of a target that finished after the last one in its log."""
     last = session.exec(
         select(ProbeRow.id).where(
             ProbeRow.target_id == row.target_id,
@@ -179,11 +179,15 @@ def _missing(session: Session, row: TargetLogRow) -> Iterator[str]:
             ProbeRow.probe_id == row.through,
         )
     ).first()
-    query = select(ProbeRow.probe_id).where(ProbeRow.target_id == row.target_id)
+    query = sql_select(col(ProbeRow.probe_id), col(ProbeRow.id)).where(
+        col(ProbeRow.target_id) == row.target_id
+    )
     if last is None:  # It was dropped or pruned: time is all there is to go by.
         query = query.where(col(ProbeRow.started_at) > row.through_at)
     else:
         query = query.where(
             col(ProbeRow.started_at) >= row.through_at - _OVERLAP_S, col(ProbeRow.id) + 0 > last
         )
-    yield from session.exec(query)
+    for probe_id, number in session.execute(query):
+        assert number is not None
+        yield probe_id, number

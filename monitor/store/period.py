@@ -15,7 +15,9 @@ from sqlmodel import col, select
 from monitor.core.gaps import Gap
 from monitor.core.incidents import Incident
 from monitor.core.report import StoredProbe
+from monitor.core.reports import Reported
 from monitor.core.snapshot import GapReason
+from monitor.store import reports
 from monitor.store.history import PAGE_MAX, History
 from monitor.store.reader import Reader
 from monitor.store.tables import GapRow, ProbeRow
@@ -106,6 +108,11 @@ class PeriodReader(Reader):
             page, cursor = history.incidents(
                 target=target_id, since=since, before=cursor, limit=PAGE_MAX
             )
+
+    def reported(self, target_id: str, since: float, until: float) -> Reported | None:
+        """Return what clients reported in the period; None without a report."""
+        with self.snapshot() as connection:
+            return reports.reported(connection, target_id, since, until)
 
     def first_sample(self, target_id: str) -> float | None:
         """Return the start of the first scheduled sample of a target; None without any."""

@@ -113,12 +113,12 @@ class Reader:
         since: float,
         *,
         free_calls: int,
-        in_full: Collection[str] = (),
+        in_full: Collection[int] = (),
     ) -> Iterator[Finding]:
         """
         Return what the engine folds at a restart: as :meth:`replay`, but only what it looks at.
 
-        The newest generation of each target, and the probes whose ids are *in_full*, are whole
+        The newest generation of each target, and the rows whose numbers are *in_full*, are whole
         results.
         """
         with self.session() as session:
@@ -126,7 +126,8 @@ class Reader:
 
     def gaps(self, since: float) -> Iterator[Gap]:
         """Return the gaps at or after *since*, oldest first."""
-        query = select(GapRow).where(col(GapRow.at) >= since).order_by(col(GapRow.id))
+        # Not by the key itself: in its order all gaps there ever were would be read.
+        query = select(GapRow).where(col(GapRow.at) >= since).order_by(col(GapRow.id) + 0)
         with self.session() as session:
             for row in session.exec(query.execution_options(yield_per=_ROWS_AT_ONCE)):
                 yield Gap(row.target_id, row.at, GapReason(row.reason), row.slot_s)

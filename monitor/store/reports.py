@@ -9,8 +9,9 @@ our own has.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil, floor
 from typing import Final
 
 from sqlalchemy import Connection, Index
@@ -20,6 +21,7 @@ from monitor.core.reports import (
     ClientFigures,
     Report,
     ReportCount,
+    Reported,
     ReportFigures,
     Sums,
     client_figures,
@@ -43,6 +45,8 @@ TABLE: Final = "reports"
 # The longest window that is summed by minutes, and the longest by hours; the others go by days.
 _BY_MINUTE_S: Final = 6 * 3_600.0
 _BY_HOUR_S: Final = 7 * 86_400.0
+# Length of sums in seconds, and the wall times from and before which they have to begin.
+_Span = tuple[int, float, float]
 # One statement a body: bound row by row, the loop and this thread would wait for each other each time.
 _INSERT: Final = (
     f"INSERT INTO {TABLE} (client, received_at, skew_s, report_id, target_id, at, error, latency_s, "  # noqa: S608
@@ -151,7 +155,8 @@ def minutes(connection: Connection, since: float) -> Tallies:
     """
     found = connection.exec_driver_sql(
         "SELECT at, target_id, source, error, n FROM rollups "  # noqa: S608
-        f"WHERE span_s = {MINUTE_S} AND at >= ? AND kind = ?",
+        # As the index of sums that go says it; without it every sum there is would be looked at.
+        f"WHERE span_s IN ({MINUTE_S}, {HOUR_S}) AND span_s = {MINUTE_S} AND at >= ? AND kind = ?",
         (since // MINUTE_S * MINUTE_S, CLIENT),
     )
     return {
@@ -187,24 +192,65 @@ def figures(
     found: dict[str, dict[str, ClientFigures]] = {}
     for target in sorted({count.target for count in totals}):
         for name, span_s in windows_of(target).items():
-            by_client = _sums(connection, target, span_s, now)
+            by_client = _sums(connection, target, [_window(span_s, now)])
             if by_client:
                 found.setdefault(target, {})[name] = client_figures(by_client)
     return ReportFigures(found, totals, dict(failing_alone))
 
 
-def _sums(connection: Connection, target: str, span_s: float, now: float) -> list[Sums]:
-    """Return the sums of each client over one window."""
+def reported(connection: Connection, target: str, since: float, until: float) -> Reported | None:
+    """
+    Return what clients reported of *target* from *since* to before *until*; None without a report.
+
+    Days that are whole in it are summed by the day, and what is left at its ends by the hour, for as
+    long as those sums are kept. An hour belongs to the period that it begins in.
+    """
+    first, last = ceil(since / DAY_S) * DAY_S, floor(until / DAY_S) * DAY_S
+    ends = [(since, first), (last, until)] if first <= last else [(since, until)]
+    spans: list[_Span] = [(DAY_S, first, last)]
+    left_out = []
+    for begin, end in ends:
+        day = floor(begin / DAY_S) * DAY_S
+        if begin == end:
+            continue
+        if _count(connection, target, HOUR_S, day) < _count(connection, target, DAY_S, day):
+            left_out.append(float(day))
+        else:
+            spans.append((HOUR_S, begin, end))
+    by_client = _sums(connection, target, spans)
+    if not by_client and not left_out:
+        return None
+    return Reported(figures=client_figures(by_client), left_out=tuple(left_out))
+
+
+def _count(connection: Connection, target: str, span_s: int, day: int) -> int:
+    """Return the reports of a UTC day as the sums over spans of one length have them."""
+    found: int = connection.exec_driver_sql(
+        "SELECT coalesce(sum(n), 0) FROM rollups "
+        "WHERE target_id = ? AND kind = ? AND span_s = ? AND at >= ? AND at < ?",
+        (target, CLIENT, span_s, day, day + DAY_S),
+    ).scalar_one()
+    return found
+
+
+def _window(span_s: float, now: float) -> _Span:
+    """Return what of the sums is in a window that ends now."""
     unit = MINUTE_S if span_s <= _BY_MINUTE_S else HOUR_S if span_s <= _BY_HOUR_S else DAY_S
+    return unit, (now - span_s) // unit * unit, floor(now) + 1
+
+
+def _sums(connection: Connection, target: str, spans: Iterable[_Span]) -> list[Sums]:
+    """Return the sums of each client over all that begins in *spans*."""
     by_source: dict[str, Sums] = {}
-    for source, error, n, sketch in connection.exec_driver_sql(
-        "SELECT source, error, n, sketch FROM rollups "
-        "WHERE target_id = ? AND kind = ? AND span_s = ? AND at >= ? AND at <= ?",
-        (target, CLIENT, unit, (now - span_s) // unit * unit, now),
-    ):
-        sums = by_source.setdefault(source, Sums())
-        cause = ErrorClass(error) if error else None
-        sums.errors[cause] = sums.errors.get(cause, 0) + n
-        if sketch is not None:
-            sums.latency.merge_bytes(sketch)
+    for span in spans:
+        for source, error, n, sketch in connection.exec_driver_sql(
+            "SELECT source, error, n, sketch FROM rollups "
+            "WHERE target_id = ? AND kind = ? AND span_s = ? AND at >= ? AND at < ?",
+            (target, CLIENT, *span),
+        ):
+            sums = by_source.setdefault(source, Sums())
+            cause = ErrorClass(error) if error else None
+            sums.errors[cause] = sums.errors.get(cause, 0) + n
+            if sketch is not None:
+                sums.latency.merge_bytes(sketch)
     return list(by_source.values())

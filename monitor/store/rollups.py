@@ -12,7 +12,9 @@ minute would be a second copy of the probes; sources that report by the thousand
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -131,6 +133,18 @@ _ADD: Final = (
     f"INSERT INTO rollups VALUES (?, '{CLIENT}', ?, ?, ?, 0, ?, ?, 0, 0.0, ?, 0, ?) "  # noqa: S608
     f"ON CONFLICT DO UPDATE SET {_ADDING}"
 )
+
+
+# Each sum of all time by its key: those of days and of reports, far more, are not looked at.
+_EVER_ROWS: Final = """
+WITH RECURSIVE targets (name) AS (
+  SELECT min(target_id) FROM rollups
+  UNION ALL SELECT (SELECT min(target_id) FROM rollups WHERE target_id > name) FROM targets
+  WHERE name IS NOT NULL)
+SELECT target_id, kind, error, n, cost_micros, latency_us, sketch
+FROM targets CROSS JOIN json_each(?) AS kinds CROSS JOIN rollups
+ON target_id = targets.name AND kind = kinds.value AND source = ? AND span_s = ?
+"""
 
 
 class _SketchOf:
@@ -288,26 +302,21 @@ def _is_same(one: Sequence[object] | None, other: Sequence[object] | None) -> bo
 def totals(session: Session, bounds: Sequence[float]) -> Totals:
     """Return the cumulative counts since the first probe; see :meth:`Reader.totals`."""
     connection = session.connection()
-    probes: dict[ProbeCount, int] = {}
-    spend: dict[str, int] = {}
-    latency: dict[str, int] = {}
-    for target, kind, error, n, cost_micros, latency_us in connection.exec_driver_sql(
-        "SELECT target_id, kind, error, sum(n), sum(cost_micros), sum(latency_us) FROM rollups "
-        "WHERE source = ? AND span_s = ? GROUP BY target_id, kind, error",
-        (SOURCE, EVER_S),
+    probes: Counter[ProbeCount] = Counter()
+    spend: Counter[str] = Counter()
+    latency: Counter[str] = Counter()
+    sketches: dict[str, Sketch] = {}
+    for target, kind, error, n, cost_micros, latency_us, sketch in connection.exec_driver_sql(
+        _EVER_ROWS, (json.dumps(list(ProbeKind)), SOURCE, EVER_S)
     ):
         outcome = ErrorClass(error).outcome if error else Outcome.GOOD
-        probes[ProbeCount(target=target, kind=kind, outcome=outcome.value, error=error)] = n
-        spend[target] = spend.get(target, 0) + cost_micros
-        if kind != "liveness" and not error:  # A free call is no picture.
-            latency[target] = latency.get(target, 0) + latency_us
-    sketches: dict[str, Sketch] = {}
-    for target, stored in connection.exec_driver_sql(
-        "SELECT target_id, sketch FROM rollups "
-        "WHERE source = ? AND span_s = ? AND kind <> 'liveness' AND sketch IS NOT NULL",
-        (SOURCE, EVER_S),
-    ):
-        sketches.setdefault(target, Sketch()).merge_bytes(stored)
+        probes[ProbeCount(target=target, kind=kind, outcome=outcome.value, error=error)] += n
+        spend[target] += cost_micros
+        if kind == ProbeKind.LIVENESS or error:  # A free call is no picture.
+            continue
+        latency[target] += latency_us
+        if sketch is not None:
+            sketches.setdefault(target, Sketch()).merge_bytes(sketch)
     gaps = connection.exec_driver_sql(
         "SELECT target_id, reason, sum(n) FROM gap_rollups GROUP BY target_id, reason"
     )

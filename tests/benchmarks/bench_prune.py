@@ -1,7 +1,8 @@
 """
 How long pruning holds up the writer: slices over a file with history, most of which is too old.
 
-    python tests/benchmarks/bench_start.py all big.db && python tests/benchmarks/bench_prune.py big.db
+    python tests/benchmarks/bench_start.py probes --folder big
+    python tests/benchmarks/bench_prune.py big/probes.db
 
 Works on a copy beside the file, with probes kept for 63 days; times are from the begin of a slice's
 transaction to the end of its commit, checkpoints of the log included.

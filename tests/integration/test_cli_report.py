@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -196,6 +197,7 @@ def test_every_incident_of_a_flapping_target_is_told(tmp_path):
         ("gaps", 2),
         ("incidents", 5),
         ("evidence", 12 + 12 + 20 + 20 + 20),
+        ("clients", 1),
     ],
 )
 def test_each_table_of_a_sheet_is_a_file_of_its_own(month, table, count):
@@ -205,6 +207,75 @@ def test_each_table_of_a_sheet_is_a_file_of_its_own(month, table, count):
     assert count == len(found)
     assert all(tuple(row) == TABLES[table][0] for row in found)
     assert {row["target"] for row in found} <= set(STORIES)
+
+
+def reported(month: Path, since: str, until: str) -> dict:
+    """What the report of a period says of the clients of ``outages``."""
+    asked = ("--from", since, "--to", until, "--target", "outages", "--format", "json")
+    return json.loads(report(month, *asked))["targets"][0]["reported"]
+
+
+def test_what_clients_saw_is_told_beside_the_canaries_and_never_with_them(month):
+    """Both views, n, clients and latencies in every format, with its method; none where nobody told."""
+    text = report(month, *MONTH, "--target", "outages")
+    bad_day = ("--from", "2026-10-25", "--to", "2026-10-26")
+    (row,) = rows(report(month, *bad_day, "--format", "csv", "--table", "clients"))
+    whole = reported(month, "2026-10-01", "2026-11-01")
+
+    assert "**As clients saw it: 562 reports of 3 clients, in no figure above**" in text
+    assert "| Provider's own record | 75.000 % | 70.83 to 78.75 % | 420 | 140 | 560 |" in text
+    assert "| Usable to the clients | 74.537 % | 70.36 to 78.30 % | 420 | 142 | 562 |" in text
+    assert "| Provider's own record | 98.387 % |" in text  # Of the canaries, as without reports.
+    assert "3.99 s (p50) and 3.99 s (p95), within 1 %, over 420 of them; timeouts: 0.00 %." in text
+    assert "- **As clients saw it**: What clients reported of their own requests" in text
+    assert "As clients saw it: 281 reports" in report(month, *bad_day, "--format", "html")
+    # The shop's 200 weigh as much as the 81 of the others: (100 * 81 / 200 + 40) / 162.
+    assert ("outages", "3", "281", "0.5", "280", "0.49691", "3.9847", "") == tuple(
+        row[key]
+        for key in (
+            "target", "clients", "reports", "availability", "n", "usable", "p95_s", "left_out_days",
+        )
+    )  # fmt: skip
+    assert (3, 562, 420, []) == tuple(
+        whole[key] for key in ("clients", "reports", "good", "left_out_days")
+    )
+    assert "clients saw" not in report(month, *bad_day, "--target", "steady")
+    assert None is reported(month, "2026-10-24", "2026-10-25")
+
+
+@pytest.mark.parametrize(
+    "cut", ["2026-10-25T00:00:00Z", "2026-10-25T14:00:00Z", "2026-10-26T03:17:05Z"]
+)
+def test_adjacent_periods_share_no_report_and_lose_none(month, cut):
+    """Days that are cut are counted by the hour; an hour is in the period that it begins in."""
+    asked = (("2026-10-24T23:30:00Z", cut), (cut, "2026-10-27T00:00:00Z"))
+    parts = [reported(month, *period) or {"reports": 0} for period in asked]
+
+    assert 562 == sum(part["reports"] for part in parts)
+
+
+def test_reports_of_a_cut_day_are_left_out_once_their_hours_are_pruned(month, tmp_path):
+    """It says which; what is whole is counted for good, without a row of any report."""
+    later = tmp_path / "monitor.toml"
+    later.write_text(configuration_text(tmp_path / "imgmon.db"))
+    shutil.copy(month.parent / "imgmon.db", tmp_path / "imgmon.db")
+    with closing(sqlite3.connect(tmp_path / "imgmon.db", isolation_level=None)) as raw:
+        raw.execute("DELETE FROM rollups WHERE span_s IN (60, 3600)")
+        raw.execute("DELETE FROM reports")
+    cut = ("2026-10-25", "2026-10-26T12:00:00Z")
+    text = report(later, "--from", cut[0], "--to", cut[1], "--target", "outages")
+
+    assert reported(month, *MONTH[1::2]) == reported(later, *MONTH[1::2])
+    assert (281, ["2026-10-26"]) == tuple(
+        reported(later, *cut)[key] for key in ("reports", "left_out_days")
+    )
+    assert "Not counted are reports of 2026-10-26: only a part of that is in the period" in text
+    nothing = report(
+        later, "--from", "2026-10-26T01:00:00Z", "--to", "2026-10-26T02:00:00Z",
+        "--target", "outages",
+    )  # fmt: skip
+    assert "0 reports of 0 clients" in nothing
+    assert "No report says how long a picture took; timeouts: unknown." in nothing
 
 
 def test_json_gives_all_of_it(month):

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from monitor import limits
 from monitor.core.gaps import Gap
+from monitor.core.period import figures_between
 from monitor.core.snapshot import GapReason
-from monitor.core.window import History, figures_between
+from monitor.core.window import History
 from tests.support.builders import NOW
 from tests.support.strategies import samples
 

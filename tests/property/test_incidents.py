@@ -19,8 +19,9 @@ from monitor.core.incidents import (
     abandoned,
     follow,
 )
+from monitor.core.period import figures_between
 from monitor.core.spec import Policy
-from monitor.core.window import Sample, figures_between
+from monitor.core.window import Sample
 from probes.model import ErrorClass, Outcome, ProbeKind, ProbeReason
 from tests.support.builders import NOW, a_result
 from tests.support.strategies import results

@@ -8,11 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.core.availability import weighted
-from monitor.core.window import History, figures_between
+from monitor.core.maintenance import Maintenance
+from monitor.core.period import figures_between
+from monitor.core.window import History
 from probes.model import Outcome
 from tests.support.builders import NOW
 from tests.support.strategies import samples
 
+MAINTENANCE = (Maintenance(since=NOW + 100, until=NOW + 130),)
 WINDOWS = {"short": 20.0, "middle": 100.0, "long": 600.0}
 # Quarters of a second are exact in binary, so the oracle may compare without tolerance.
 OFFSETS = st.integers(0, 1600).map(lambda quarters: quarters / 4)
@@ -133,6 +136,25 @@ def test_a_restart_changes_no_figure(appended, data):
             replayed.append(sample)
 
     assert live.figures(now) == replayed.figures(now)
+
+
+@given(
+    appended=st.lists(samples(OFFSETS.map(lambda s: NOW + s)), max_size=40),
+    readings=st.lists(OFFSETS, min_size=40, max_size=40),
+    threshold_s=st.none() | st.floats(1.0, 300.0),
+)
+def test_windows_counted_at_once_equal_windows_that_moved(appended, readings, threshold_s):
+    """What enters and leaves one by one, clocks set back included, leaves no trace in any figure."""
+    now = NOW + 500
+    slow, at_once = (
+        History(WINDOWS, threshold_s=threshold_s, maintenance=MAINTENANCE) for _ in range(2)
+    )
+    for sample, reading in zip(appended, readings, strict=False):
+        slow.append(sample)
+        slow.figures(NOW + reading)
+    at_once.extend(appended)
+
+    assert slow.figures(now) == at_once.figures(now)
 
 
 @given(

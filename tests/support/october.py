@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from random import Random
 
 from monitor.config import parse
+from monitor.core.reports import Report
 from monitor.core.snapshot import GapReason
 from monitor.engine import Engine
+from monitor.store.reports import Body, store, text_of
 from monitor.store.writer import Writer
 from probes.model import ErrorClass, ProbeReason, ProbeResult
 
@@ -74,7 +77,8 @@ def write_month(path: Path) -> None:
 
     ``steady`` fails once in each of two slots; ``outages`` has two bad hours and one of ten, each
     failure confirmed; ``dead`` never draws; ``young`` begins on the 20th; ``thin`` misses a week to its
-    cap and two hours to maintenance, with a key refused for a day; ``unseen`` has no row.
+    cap and two hours to maintenance, with a key refused for a day; ``unseen`` has no row. Clients
+    reported of ``outages`` alone (:func:`_bodies`).
     """
     rng = Random(7)
     results = [
@@ -96,8 +100,36 @@ def write_month(path: Path) -> None:
     for slots, reason in ((WEEK, GapReason.SPEND_CAP), (NIGHT, GapReason.MAINTENANCE)):
         for slot in slots:
             writer.submit_gap("thin", reason, OCTOBER + slot * SLOT_S, SLOT_S)
+    writer.ask(partial(store, bodies=list(_bodies()))).result()
     writer.flush(60.0)
     writer.close()
+
+
+def _bodies() -> Iterator[Body]:
+    """
+    What three clients reported of ``outages``, on its bad day and the day after.
+
+    ``shop`` tells of 200 requests a day, ``blog`` and ``app`` of 40 each; on the bad day half of them
+    fail for all, and one of ``app`` was told to wait.
+    """
+    for day in (24, 25):
+        for client, count in (("shop", 200), ("blog", 40), ("app", 40)):
+            start = OCTOBER + day * DAY_S
+            told = [
+                Report(
+                    f"{day}-{n}",
+                    "outages",
+                    start + n * DAY_S / count,
+                    ErrorClass.OVERLOADED if day == 24 and n % 2 else None,
+                    120.0 if day == 24 and n % 2 else 4.0,
+                    1,
+                )
+                for n in range(count)
+            ]
+            if client == "app":
+                told.append(Report(f"{day}-w", "outages", start, ErrorClass.RATE_LIMITED, None, 1))
+            at = start + DAY_S
+            yield Body(client=client, reports=told, text=text_of(told), received_at=at, skew_s=0.0)
 
 
 def a_probe(

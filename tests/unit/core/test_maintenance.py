@@ -14,7 +14,8 @@ from monitor.core.maintenance import (
     maintenance_s,
     stretches,
 )
-from monitor.core.window import History, figures_between
+from monitor.core.period import figures_between
+from monitor.core.window import History
 from tests.support.builders import a_sample
 
 BERLIN = ZoneInfo("Europe/Berlin")

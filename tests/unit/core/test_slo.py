@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.core.availability import Ratio, wilson
+from monitor.core.period import figures_between
 from monitor.core.slo import (
     BUDGET_S,
     clean_canaries_more,
@@ -15,7 +16,7 @@ from monitor.core.slo import (
 )
 from monitor.core.spec import Objective
 from monitor.core.verdict import ClaimKind, Decider, Verdict
-from monitor.core.window import History, figures_between
+from monitor.core.window import History
 from probes.model import Outcome
 from tests.support.builders import NOW, a_pool, a_sample, a_spec
 
