@@ -23,8 +23,9 @@ def figures_between(
     """
     Return the figures of the samples with ``since <= at < until``: of a calendar month, say.
 
-    *gaps* likewise; *threshold_s* and *maintenance* are those of :class:`History`. The times are wall times in seconds; others than such samples are left out. Where the period
-    has not ended, pass what it has of now as *until*.
+    *gaps* likewise; *threshold_s* and *maintenance* are those of :class:`History`. All times are wall
+    times in seconds; what lies outside is left out. Where the period has not ended, pass what it has
+    of now as *until*.
     """
     assert since < until
     history = History({name: until - since}, threshold_s=threshold_s, maintenance=maintenance)

@@ -70,15 +70,15 @@ def opened(path: Path) -> tuple[Engine, Writer, int]:
 def suffer(path: Path, ready: int) -> None:
     """Store result after result with what it means; for ever."""
     subject, writer, first = opened(path)
-    os.write(ready, b"r")
     for number in count(first):
         result = result_of(number)
         writer.submit_probe(result, TARGETS[result.target_id].provider, "here")
         subject.accept(result)
         for entry in subject.take_entries():
             writer.submit_entry(entry)
-        if number % 50 == 49:
+        if number % 10 == 9:
             writer.flush()
+            os.write(ready, b"r")
 
 
 def main() -> None:
@@ -91,11 +91,13 @@ def main() -> None:
         if child == 0:
             suffer(path, ready)
         os.close(ready)
-        assert os.read(readable, 1) == b"r"
-        os.close(readable)
-        time.sleep(rng.uniform(0.0, 0.05))
+        # After so many commits, however slow the machine, and a moment: in the midst of the next.
+        for _ in range(rng.randrange(1, 4)):
+            assert os.read(readable, 1) == b"r"
+        time.sleep(rng.uniform(0.0, 0.01))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
+        os.close(readable)
         killed += os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     sys.stdout.write(f"{killed}\n")
 
