@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from monitor import limits
 from monitor.core.availability import weighted
@@ -78,6 +78,7 @@ class _Window:
 
     name: str
     span_s: float
+    span: int  # In whole microseconds.
     lo: int = 0
     hi: int = 0
     counts: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
@@ -91,6 +92,15 @@ class _Window:
     failure_sum: int = 0
     pairs: int = 0
     figures: WindowFigures | None = None  # Of the current members; coverage and gaps age.
+
+
+class _Ageing(NamedTuple):
+    """What changes of a window's figures while no sample enters or leaves it."""
+
+    coverage: float
+    maintenance_s: float
+    gaps: Mapping[GapReason, GapCount]
+    since: float | None
 
 
 class History:
@@ -124,7 +134,9 @@ class History:
         self._at: list[int] = []
         self._slots: list[int] = []
         self.windows = windows
-        self._windows = [_Window(name, span_s) for name, span_s in windows.items()]
+        self._windows = [
+            _Window(name, span_s, _micros(span_s)) for name, span_s in windows.items()
+        ]
         self.longest_s = max(windows.values())
         keep_s = _KEEP_WINDOWS * self.longest_s
         self._keep = _micros(keep_s)
@@ -173,7 +185,7 @@ class History:
         end = _micros(now)
         hi = bisect_right(self._at, end)
         self._windows = [
-            self._moved(window, bisect_right(self._at, end - _micros(window.span_s)), hi)
+            self._moved(window, bisect_right(self._at, end - window.span), hi)
             for window in self._windows
         ]
         # Every window starts after these.
@@ -210,7 +222,7 @@ class History:
     def _moved(self, window: _Window, lo: int, hi: int) -> _Window:
         # Nothing in common: start afresh, at a place where only newer samples can enter.
         if window.lo == window.hi or hi <= window.lo or window.hi <= lo:
-            window = _Window(window.name, window.span_s, lo, lo)
+            window = _Window(window.name, window.span_s, window.span, lo, lo)
         while window.lo > lo:
             self._push_oldest(window)
         while window.hi < hi:
@@ -288,7 +300,7 @@ class History:
         each side, within the window: the midpoint rule of law 2. Maintenance is no part of the
         window; one that holds nothing else is not covered.
         """
-        span = _micros(window.span_s)
+        span = window.span
         dead = self._dead(2 * (end - span), 2 * end) / 2
         if window.lo == window.hi or dead >= span:
             return 0.0, dead / 1e6
@@ -308,23 +320,26 @@ class History:
         first = self._samples[window.lo].at if window.lo < window.hi else None
         known = [at for at in (first, self._gaps.first_at(window.name)) if at is not None]
         since = min(known, default=None)
-        figures = window.figures or self._recount(window)
-        ageing = figures.coverage, figures.maintenance_s, figures.gaps, figures.since
-        if ageing != (coverage, dead_s, gaps, since):
-            figures = changed(
-                figures, coverage=coverage, maintenance_s=dead_s, gaps=gaps, since=since
-            )
+        ageing = _Ageing(coverage, dead_s, gaps, since)
+        if (figures := window.figures) is None:
+            figures = self._recount(window, ageing)
+        elif ageing != (figures.coverage, figures.maintenance_s, figures.gaps, figures.since):
+            figures = changed(figures, **ageing._asdict())
         window.figures = figures
         return figures
 
-    def _recount(self, window: _Window) -> WindowFigures:
+    def _recount(self, window: _Window, ageing: _Ageing) -> WindowFigures:
         counts, weights, squares = window.counts, window.weights, window.squares
         good, bad, unusable = (counts[outcome] for outcome in _VALID)
         n = good + bad + unusable
         good_weight = weights[Outcome.GOOD]
         ours = weights[Outcome.UNUSABLE], squares[Outcome.UNUSABLE]
-        total, square = sum(weights[o] for o in _VALID), sum(squares[o] for o in _VALID)
-        decided = total - ours[0], square - ours[1], good + bad
+        decided = (
+            good_weight + weights[Outcome.BAD],
+            squares[Outcome.GOOD] + squares[Outcome.BAD],
+            good + bad,
+        )
+        provider = weighted(good_weight, *decided)
         return WindowFigures(
             name=window.name,
             span_s=window.span_s,
@@ -332,9 +347,11 @@ class History:
             good=good,
             bad=bad,
             unusable=unusable,
-            provider=weighted(good_weight, *decided),
-            user=weighted(good_weight, total, square, n),
-            coverage=0.0,
+            provider=provider,
+            user=weighted(good_weight, decided[0] + ours[0], decided[1] + ours[1], n)
+            if unusable
+            else provider,
+            coverage=ageing.coverage,
             quantiles={q: quantile(window.latencies, q) for q in QUANTILES},
             latency_n=good,
             latency_mean_s=window.latency_sum / good / 1e6 if good else None,
@@ -346,6 +363,9 @@ class History:
             latency_sli=(
                 None if self._threshold_s is None else weighted(window.fast_weight, *decided)
             ),
+            since=ageing.since,
+            gaps=ageing.gaps,
+            maintenance_s=ageing.maintenance_s,
         )
 
 
