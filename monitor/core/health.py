@@ -200,6 +200,9 @@ def judge(
         detail=detail,
         retry_at=state.retry_at if is_waiting else None,
         consecutive_policy_blocks=state.policy_blocks,
+        over_at=state.over_at,
+        recent=len(state.recent),
+        recent_good=state.recent.count(True),
     )
 
 

@@ -134,9 +134,7 @@ class History:
         self._at: list[int] = []
         self._slots: list[int] = []
         self.windows = windows
-        self._windows = [
-            _Window(name, span_s, _micros(span_s)) for name, span_s in windows.items()
-        ]
+        self._windows = [_Window(name, span_s, _micros(span_s)) for name, span_s in windows.items()]
         self.longest_s = max(windows.values())
         keep_s = _KEEP_WINDOWS * self.longest_s
         self._keep = _micros(keep_s)

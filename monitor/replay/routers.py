@@ -167,7 +167,9 @@ class Oracle(Static):
         self._world = world
         self._usd_per_second = usd_per_second
         self._billed_share = billed_share
-        self._costs: dict[tuple[int, float | None], float] = {}  # By service and begin of its spell.
+        self._costs: dict[
+            tuple[int, float | None], float
+        ] = {}  # By service and begin of its spell.
 
     def order(self, now: float) -> Sequence[int]:
         """Return the services by what a picture of each is expected to cost now."""

@@ -9,11 +9,11 @@ from itertools import pairwise, permutations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.ranking import build_order, index_usd
-from monitor.core.snapshot import Tier
+from monitor.core.ranking import build_order, index_usd, stand
+from monitor.core.snapshot import Health, State, Tier
 from monitor.core.spec import PROFILES, Basis, Objective, Policy
 from monitor.core.standing import SUCCESS_MIN
-from tests.support.builders import NOW, a_pool
+from tests.support.builders import NOW, a_pool, a_view
 from tests.support.strategies import views
 
 NAMES = ("a", "b", "c", "d")
@@ -85,6 +85,30 @@ def test_the_static_order_is_the_configured_one_but_for_tiers(drawn):
     tiers = {place.target: place.tier for place in order.places}
 
     assert sorted(pool.targets, key=tiers.__getitem__) == [place.target for place in order.places]
+
+
+@given(
+    bad=st.integers(0, 30),
+    more=st.integers(0, 30),
+    recent=st.lists(st.booleans(), min_size=1, max_size=10),
+    ago=st.floats(0, 600),
+)
+def test_failures_of_an_outage_that_is_over_change_no_probability(bad, more, recent, ago):
+    """However many they were: only what was seen since it was over counts, shrunk to the prior."""
+    health = Health(
+        state=State.HEALTHY,
+        since=NOW,
+        over_at=NOW - ago,
+        recent=len(recent),
+        recent_good=sum(recent),
+    )
+    one, other = (
+        stand(a_view(bad=n, latencies=[5.0] * 2, health=health), a_pool("alpha"), POLICY)
+        for n in (bad, bad + more)
+    )
+    expected = (sum(recent) + 4 * 0.97) / (len(recent) + 4)
+
+    assert expected == one.success_probability == other.success_probability
 
 
 attempts = st.tuples(
