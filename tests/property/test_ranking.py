@@ -209,6 +209,25 @@ def test_every_stated_comparison_is_true(drawn):
 
 @settings(max_examples=60)
 @given(drawn=orders())
+def test_who_is_called_fastest_is_and_who_is_called_slow_is_not_first(drawn):
+    """The least mean of those that are up, all of them measured; slowness costs the first tier."""
+    fleet, _, order, pool, _ = drawn
+    means = {
+        place.target: stand(fleet[place.target], pool, POLICY).latency_s
+        for place in order.places
+        if place.tier is Tier.UP
+    }
+    for place in order.places:
+        codes = {reason.code: reason.text for reason in place.reasons}
+        if "fastest" in codes:
+            others = [mean for target, mean in means.items() if target != place.target]
+            assert means[place.target] < min(others)
+            assert f"fastest of {len(means)} " in codes["fastest"]
+        assert "slow" not in codes or place.tier is not Tier.UP
+
+
+@settings(max_examples=60)
+@given(drawn=orders())
 def test_a_comparison_with_the_next_says_what_the_index_says(drawn):
     """Better, or kept in spite of it: the code follows from the numbers."""
     for place, following in pairwise(drawn[2].places):
@@ -218,4 +237,9 @@ def test_a_comparison_with_the_next_says_what_the_index_says(drawn):
         assert (is_compared and place.tier is following.tier) == bool(codes)
         for code in codes:
             assert (code == "kept") == (place.index_usd > following.index_usd)
+            if "a gain of no more than" in said[code]:
+                assert following.index_usd >= (1 - POLICY.margin) * place.index_usd
+            if code == "best_index":
+                mine = [p.index_usd for p in drawn[2].places if p.tier is place.tier]
+                assert place.index_usd == min(mine)
             assert f"${place.index_usd:.4f} against ${following.index_usd:.4f}" in said[code]
