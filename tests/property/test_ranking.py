@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from itertools import pairwise, permutations
+from math import inf
+from statistics import fmean
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from monitor.core.ranking import build_order, index_usd, stand
 from monitor.core.snapshot import Health, State, Tier
 from monitor.core.spec import PROFILES, Basis, Objective, Policy
 from monitor.core.standing import SUCCESS_MIN
-from tests.support.builders import NOW, a_pool, a_view
+from tests.support.builders import NOW, a_pool, a_spec, a_view
 from tests.support.strategies import views
 
 NAMES = ("a", "b", "c", "d")
@@ -208,21 +210,30 @@ def test_every_stated_comparison_is_true(drawn):
 
 
 @settings(max_examples=60)
-@given(drawn=orders())
-def test_who_is_called_fastest_is_and_who_is_called_slow_is_not_first(drawn):
-    """The least mean of those that are up, all of them measured; slowness costs the first tier."""
-    fleet, _, order, pool, _ = drawn
+@given(
+    latencies=st.lists(
+        st.lists(st.integers(1, 20).map(float), max_size=4), min_size=1, max_size=len(NAMES)
+    ),
+    limit_s=st.none() | st.integers(1, 20).map(float),
+)
+def test_who_is_called_fastest_is_and_who_is_called_slow_is_not_first(latencies, limit_s):
+    """The one with the least mean of those that are up, all of them measured."""
+    fleet = {
+        name: a_view(a_spec(name), latencies=seconds)
+        for name, seconds in zip(NAMES, latencies, strict=False)
+    }
+    pool = a_pool(*fleet, slo=Objective(latency_p95_s=limit_s))
+    places = build_order(pool, PROFILES[1], fleet, None, NOW, POLICY).places
     means = {
-        place.target: stand(fleet[place.target], pool, POLICY).latency_s
-        for place in order.places
+        place.target: fmean(latencies[NAMES.index(place.target)] or [inf])
+        for place in places
         if place.tier is Tier.UP
     }
-    for place in order.places:
-        codes = {reason.code: reason.text for reason in place.reasons}
-        if "fastest" in codes:
-            others = [mean for target, mean in means.items() if target != place.target]
-            assert means[place.target] < min(others)
-            assert f"fastest of {len(means)} " in codes["fastest"]
+    least = [target for target, mean in means.items() if mean == min(means.values())]
+    is_told = len(means) > 1 == len(least) and inf not in means.values()
+    for place in places:
+        codes = {reason.code for reason in place.reasons}
+        assert ("fastest" in codes) == (is_told and place.target in least)
         assert "slow" not in codes or place.tier is not Tier.UP
 
 
