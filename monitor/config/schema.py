@@ -193,7 +193,8 @@ class JudgingTable(Table):
         default=_P.down_after, description="Bad probes in a row that mean down."
     )
     up_after: _Count = Field(
-        default=_P.up_after, description="Good probes in a row that mean up again."
+        default=_P.up_after,
+        description="Good probes in a row that mean up again; up to three more after relapses.",
     )
     confirm: Duration = Field(
         default=_P.confirm_s,

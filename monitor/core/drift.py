@@ -74,7 +74,9 @@ def look(looks: Looks, result: ProbeResult, price_usd: float) -> tuple[Looks, tu
     if result.kind is ProbeKind.LIVENESS:
         return _announced(looks, result.shutdown_on)
     model, model_change = _settle(looks.model, result.model_version)
-    looks, output = _pictured(replace(looks, model=model), result)
+    if model != looks.model:
+        looks = replace(looks, model=model)
+    looks, output = _pictured(looks, result)
     looks, price = _billed(looks, result.cost_usd, price_usd)
     found = (
         (EventKind.MODEL_CHANGED, model_change),
@@ -145,7 +147,7 @@ def _billed(looks: Looks, cost: float, listed: float) -> tuple[Looks, dict[str, 
         # The list may have been brought up to the bill meanwhile.
         if billed is None and looks.billed_usd is not None:
             looks = replace(looks, billed_usd=None)
-        return replace(looks, odd_price_usd=None), {}
+        return looks if looks.odd_price_usd is None else replace(looks, odd_price_usd=None), {}
     odd = looks.odd_price_usd
     if odd is None or not _is_near(cost, odd):
         return replace(looks, odd_price_usd=cost), {}

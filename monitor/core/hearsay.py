@@ -92,6 +92,7 @@ class Hearing:
     def __init__(self) -> None:
         """Nothing was told yet."""
         self._minutes: dict[int, dict[str, _Votes]] = {}
+        self._failed: set[int] = set()  # The minutes in which something failed.
         # What a look at a minute found, by the first one it saw; until something is told of these.
         self._looks: dict[int, dict[int, Hearsay]] = {}
 
@@ -109,6 +110,7 @@ class Hearing:
         if outcome is Outcome.GOOD:
             votes.good += said.n
         else:
+            self._failed.add(key.at)
             votes.bad[key.error] += said.n
             votes.bad_at = max(votes.bad_at, said.newest_at)
         for minute in range(key.at, key.at + _LOOK * MINUTE_S, MINUTE_S):
@@ -116,19 +118,20 @@ class Hearing:
 
     def forget(self, now: float) -> None:
         """Drop minutes of which nothing can be heard at *now*, nor an hour before it."""
-        for at in [at for at in self._minutes if at < now - 2 * HORIZON_S]:
-            del self._minutes[at]
-            self._looks.pop(at, None)
+        while self._minutes and (oldest := min(self._minutes)) < now - 2 * HORIZON_S:
+            del self._minutes[oldest]
+            self._failed.discard(oldest)
+            self._looks.pop(oldest, None)
 
     def listen(self, now: float, good_at: float | None) -> Hearsay:
         """Return what is said at *now*; *good_at* is the start of the newest good canary."""
         self.forget(now)  # Or each look would take longer, and the memory grow for ever.
         newest = int(now // MINUTE_S) * MINUTE_S
+        if not any(newest - HORIZON_S < at <= newest for at in self._failed):
+            return NOTHING  # Of most targets at most times.
         told = sorted(
             (at for at in self._minutes if newest - HORIZON_S < at <= newest), reverse=True
         )
-        if not told:
-            return NOTHING
         proven_at = float("-inf") if good_at is None else good_at
         accusation: Accusation | None = None
         lasts, answered = True, 0

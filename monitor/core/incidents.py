@@ -166,6 +166,8 @@ def follow(
         provider, theirs = _failed(log.provider, result, before, after, policy)
     elif result.outcome is Outcome.GOOD:
         provider, theirs = _succeeded(log.provider, result, after)
+    if provider is log.provider and account is log.account:
+        return log, ()
     changes = tuple(change for change in (ours, theirs) if change is not None)
     return IncidentLog(provider=provider, account=account), changes
 
@@ -204,7 +206,7 @@ def _succeeded(
 ) -> tuple[Track, Change | None]:
     """Return the provider's *track* after a good *result*."""
     if track.lasting is None:
-        return replace(track, run=None), None
+        return track if track.run is None else replace(track, run=None), None
     good_since = result.started_at if track.good_since is None else track.good_since
     if after.down_since is not None:
         return replace(track, good_since=good_since), None

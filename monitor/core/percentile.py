@@ -31,8 +31,13 @@ def nearest_rank(sorted_values: Sequence[float], q: float) -> float | None:
     """
     assert 0 < q <= 1, f"q must be in (0, 1], got {q}"
     n = len(sorted_values)
+    return sorted_values[_rank(n, q) - 1] if n else None
+
+
+@lru_cache(maxsize=16_384)
+def _rank(n: int, q: float) -> int:
     # 0.07 * 100 is 7.000000000000001: without rounding, ceil would ask for the eighth sample.
-    return sorted_values[ceil(round(q * n, 9)) - 1] if n else None
+    return ceil(round(q * n, 9))
 
 
 @lru_cache(maxsize=16_384)

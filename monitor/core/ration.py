@@ -7,7 +7,7 @@ Nobody is left out: every target keeps a floor, unless the money does not even r
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -38,28 +38,26 @@ class Wish:
     comes_first: bool
 
 
-def wishes(views: Mapping[str, TargetView], orders: Iterable[Order]) -> list[Wish]:
-    """Return what each target would spend; first those in doubt and those called first."""
+def wishes(views: Mapping[str, TargetView], orders: Iterable[Order]) -> Iterator[Wish]:
+    """Yield what each target would spend, and whether it comes first: in doubt, or called first."""
     first = {
         place.target
         for order in orders
         if order.profile.name == order.pool.profile
         for place in order.places[:_FIRST_PLACES]
     }
-    return [
-        Wish(
-            target_id=target_id,
-            provider=view.spec.provider,
-            price_usd=view.spec.price_usd,
-            interval_s=view.spec.interval_s,
-            comes_first=target_id in first or view.health.state is not State.HEALTHY,
-        )
-        for target_id, view in views.items()
-        if view.health.state is not State.UNUSABLE
-    ]
+    for target_id, view in views.items():
+        if view.health.state is not State.UNUSABLE:
+            yield Wish(
+                target_id=target_id,
+                provider=view.spec.provider,
+                price_usd=view.spec.price_usd,
+                interval_s=view.spec.interval_s,
+                comes_first=target_id in first or view.health.state is not State.HEALTHY,
+            )
 
 
-def shares(wishes: Sequence[Wish], uses: Iterable[CapUse], now: float) -> Mapping[str, float]:
+def shares(wishes: Iterable[Wish], uses: Collection[CapUse], now: float) -> Mapping[str, float]:
     """
     Return the share of its slots, above 0 and at most 1, that each target can be paid for.
 
@@ -67,13 +65,15 @@ def shares(wishes: Sequence[Wish], uses: Iterable[CapUse], now: float) -> Mappin
     under it keeps the floor, what is left goes to those that come first, the remainder to the
     others. The scarcest of its caps decides. Targets that no cap limits are not named.
     """
+    found: dict[str, float] = {}
+    if not uses:  # Nobody is asked where nothing is capped.
+        return found
     under: defaultdict[tuple[Scope, str], list[Wish]] = defaultdict(list)
     for wish in wishes:
         if wish.price_usd > 0:
             under[Scope.GLOBAL, ""].append(wish)
             under[Scope.PROVIDER, wish.provider].append(wish)
             under[Scope.TARGET, wish.target_id].append(wish)
-    found: dict[str, float] = {}
     for use in uses:
         for target_id, share in _of_cap(under[use.cap.scope, use.cap.id], use, now):
             found[target_id] = min(share, found.get(target_id, 1.0))

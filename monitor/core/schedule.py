@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from math import floor
 from typing import Final
@@ -30,6 +31,7 @@ JITTER_SHARE: Final = 0.25
 _LEFT_OUT_MAX: Final = 2.0
 
 
+@lru_cache(maxsize=4_096)
 def phase_s(target_id: str, interval_s: float) -> float:
     """Return where in its slot a target fires, in [0, *interval_s*): stable across restarts."""
     digest = blake2b(target_id.encode(), digest_size=4).digest()

@@ -132,6 +132,10 @@ class Health:
         detail: In words.
         retry_at: When it is worth calling again; None when unknown or not needed.
         consecutive_policy_blocks: Blocks of the harmless canary in a row.
+        over_at: When the last outage was proven over, wall time; None before any, or while our
+            account is refused.
+        recent, recent_good: How many of the newest good and bad probes are looked at, none of them
+            of an outage that is over, and how many of them are good.
     """
 
     state: State
@@ -140,6 +144,9 @@ class Health:
     detail: str = ""
     retry_at: float | None = None
     consecutive_policy_blocks: int = 0
+    over_at: float | None = None
+    recent: int = 0
+    recent_good: int = 0
 
 
 class LifeSign(StrEnum):

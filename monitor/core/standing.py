@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from monitor.core.snapshot import State, TargetView, Tier, WindowFigures
+from monitor.core.snapshot import Health, State, TargetView, Tier, WindowFigures
 from monitor.core.spec import Basis, Policy, PoolSpec, Profile
 
 # The shortest window with this many verdicts is evidence enough for the index.
@@ -45,7 +45,8 @@ class Standing:
     Attributes:
         evidence: Window behind the index; None without any good or bad sample.
         objective: Window behind the availability, a day where there is one.
-        success_probability: Shrunken share of good samples, 0..1.
+        success_probability: Shrunken share of good samples, 0..1; of those since the last outage
+            was over, where the window holds some of it.
         latency_s: Expected latency of a success; *is_latency_measured* tells a mean from a claim.
         time_to_fail_s: Expected time until a failure is known.
         misses_availability: Whether even the upper bound is under the pool's objective.
@@ -115,7 +116,7 @@ def stand(view: TargetView, pool: PoolSpec, policy: Policy) -> Standing:
         tier=_tier(view, is_doubtful=slowness is not None or misses),
         evidence=evidence,
         objective=objective,
-        success_probability=_success(evidence, policy),
+        success_probability=_success(evidence, view.health, policy),
         latency_s=_expected_latency(view, pool) if latency_s is None else latency_s,
         is_latency_measured=latency_s is not None,
         time_to_fail_s=view.spec.deadline_s if failure_s is None else failure_s,
@@ -135,9 +136,14 @@ def _evidence(windows: Iterable[WindowFigures]) -> WindowFigures | None:
     return fullest
 
 
-def _success(evidence: WindowFigures | None, policy: Policy) -> float:
+def _success(evidence: WindowFigures | None, health: Health, policy: Policy) -> float:
     """Shrink the good share towards the prior, so that 1 of 1 does not beat 999 of 1000."""
     good, n = (evidence.good, evidence.provider.n) if evidence else (0, 0)
+    over_at, since = health.over_at, evidence.since if evidence else None
+    if over_at is not None and since is not None and since <= over_at:
+        # Its failures are no news of the next request, or a healed target would be passed over for
+        # hours; that it may come back is what the hold-down is for.
+        good, n = health.recent_good, health.recent
     if n + policy.prior_weight == 0:
         return policy.prior_success
     prior = policy.prior_weight * policy.prior_success

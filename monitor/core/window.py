@@ -74,6 +74,7 @@ class _Window:
 
     name: str
     span_s: float
+    span: int  # In whole microseconds.
     lo: int = 0
     hi: int = 0
     counts: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
@@ -87,6 +88,15 @@ class _Window:
     failure_sum: int = 0
     pairs: int = 0
     figures: WindowFigures | None = None  # Of the current members; coverage and gaps age.
+
+
+class _Ageing(NamedTuple):
+    """What changes of a window's figures while no sample enters or leaves it."""
+
+    coverage: float
+    maintenance_s: float
+    gaps: Mapping[GapReason, GapCount]
+    since: float | None
 
 
 class History:
@@ -120,7 +130,7 @@ class History:
         self._at: list[int] = []
         self._slots: list[int] = []
         self.windows = windows
-        self._windows = [_Window(name, span_s) for name, span_s in windows.items()]
+        self._windows = [_Window(name, span_s, _micros(span_s)) for name, span_s in windows.items()]
         self.longest_s = max(windows.values())
         keep_s = _KEEP_WINDOWS * self.longest_s
         self._keep = _micros(keep_s)
@@ -184,7 +194,7 @@ class History:
         end = _micros(now)
         hi = bisect_right(self._at, end)
         self._windows = [
-            self._moved(window, bisect_right(self._at, end - _micros(window.span_s)), hi)
+            self._moved(window, bisect_right(self._at, end - window.span), hi)
             for window in self._windows
         ]
         # Every window starts after these.
@@ -204,11 +214,6 @@ class History:
             self._recent[k] = tuple(islice(newest_first, k))[::-1]
         return self._recent[k]
 
-    def recent_outcomes(self, k: int) -> tuple[Outcome, ...]:
-        """Return the outcomes of the last *k* samples, newest last."""
-        newest_first = islice(reversed(self._samples), min(k, RECENT_SAMPLES_MAX))
-        return tuple(sample.outcome for sample in newest_first)[::-1]
-
     def _drop(self, count: int) -> None:
         self._recent.clear()
         del self._samples[:count]
@@ -220,7 +225,7 @@ class History:
 
     def _moved(self, window: _Window, lo: int, hi: int) -> _Window:
         if window.lo == window.hi or hi <= window.lo or window.hi <= lo:  # Nothing in common.
-            return self._afresh(window.name, window.span_s, lo, hi)
+            return self._afresh(window, lo, hi)
         while window.lo > lo:
             self._push_oldest(window)
         while window.hi < hi:
@@ -231,9 +236,10 @@ class History:
             self._pop_newest(window)
         return window
 
-    def _afresh(self, name: str, span_s: float, lo: int, hi: int) -> _Window:
-        """Return a window of ``samples[lo:hi]``, all counted at once."""
-        window, samples = _Window(name, span_s, lo, hi), self._samples[lo:hi]
+    def _afresh(self, old: _Window, lo: int, hi: int) -> _Window:
+        """Return the window *old* with ``samples[lo:hi]`` instead, all counted at once."""
+        window = _Window(old.name, old.span_s, old.span, lo, hi)
+        samples = self._samples[lo:hi]
         weights = [weight_of(slot) for slot in self._slots[lo:hi]]
         for outcome in _VALID:
             of = [w for s, w in zip(samples, weights, strict=True) if s.outcome is outcome]
@@ -324,7 +330,7 @@ class History:
         each side, within the window: the midpoint rule of law 2. Maintenance is no part of the
         window; one that holds nothing else is not covered.
         """
-        span = _micros(window.span_s)
+        span = window.span
         dead = self._dead(2 * (end - span), 2 * end) / 2
         if window.lo == window.hi or dead >= span:
             return 0.0, dead / 1e6
@@ -344,23 +350,26 @@ class History:
         first = self._samples[window.lo].at if window.lo < window.hi else None
         known = [at for at in (first, self._gaps.first_at(window.name)) if at is not None]
         since = min(known, default=None)
-        figures = window.figures or self._recount(window)
-        ageing = figures.coverage, figures.maintenance_s, figures.gaps, figures.since
-        if ageing != (coverage, dead_s, gaps, since):
-            figures = changed(
-                figures, coverage=coverage, maintenance_s=dead_s, gaps=gaps, since=since
-            )
+        ageing = _Ageing(coverage, dead_s, gaps, since)
+        if (figures := window.figures) is None:
+            figures = self._recount(window, ageing)
+        elif ageing != (figures.coverage, figures.maintenance_s, figures.gaps, figures.since):
+            figures = changed(figures, **ageing._asdict())
         window.figures = figures
         return figures
 
-    def _recount(self, window: _Window) -> WindowFigures:
+    def _recount(self, window: _Window, ageing: _Ageing) -> WindowFigures:
         counts, weights, squares = window.counts, window.weights, window.squares
         good, bad, unusable = (counts[outcome] for outcome in _VALID)
         n = good + bad + unusable
         good_weight = weights[Outcome.GOOD]
         ours = weights[Outcome.UNUSABLE], squares[Outcome.UNUSABLE]
-        total, square = sum(weights[o] for o in _VALID), sum(squares[o] for o in _VALID)
-        decided = total - ours[0], square - ours[1], good + bad
+        decided = (
+            good_weight + weights[Outcome.BAD],
+            squares[Outcome.GOOD] + squares[Outcome.BAD],
+            good + bad,
+        )
+        provider = weighted(good_weight, *decided)
         return WindowFigures(
             name=window.name,
             span_s=window.span_s,
@@ -368,9 +377,11 @@ class History:
             good=good,
             bad=bad,
             unusable=unusable,
-            provider=weighted(good_weight, *decided),
-            user=weighted(good_weight, total, square, n),
-            coverage=0.0,
+            provider=provider,
+            user=weighted(good_weight, decided[0] + ours[0], decided[1] + ours[1], n)
+            if unusable
+            else provider,
+            coverage=ageing.coverage,
             quantiles={q: quantile(window.latencies, q) for q in QUANTILES},
             latency_n=good,
             latency_mean_s=window.latency_sum / good / 1e6 if good else None,
@@ -382,4 +393,7 @@ class History:
             latency_sli=(
                 None if self._threshold_s is None else weighted(window.fast_weight, *decided)
             ),
+            since=ageing.since,
+            gaps=ageing.gaps,
+            maintenance_s=ageing.maintenance_s,
         )

@@ -120,8 +120,9 @@ class Monitored:
         self._advance(ended)
         error = None if is_good else ErrorClass.OVERLOADED
         told = by_minute([("client", [Report("", self._ids[index], at, error, took_s, 1)])])
-        is_news = bool(self._engine.reported(told, ended))
-        self._is_dirty |= self._note(index, ended) or is_news
+        if self._engine.reported(told, ended):  # Nothing else of a report changes a state.
+            self._note(index, ended)
+            self._is_dirty = True
         self._look_ahead(index, ended)
 
     def _advance(self, now: float) -> None:
@@ -181,14 +182,12 @@ class Monitored:
             watch.slot_at = self._next_slot(index, ended)
         self._look_ahead(index, ended)
 
-    def _note(self, index: int, at: float) -> bool:
-        """Keep the state of a target at *at*; return whether it is another one than before."""
+    def _note(self, index: int, at: float) -> None:
+        """Keep the state of a target at *at* if it is another one than before."""
         state = self._engine.health(self._ids[index], at).state
         changes = self.changes[index]
-        if changes and changes[-1].state is state:
-            return False
-        changes.append(Change(at, state))
-        return True
+        if not changes or changes[-1].state is not state:
+            changes.append(Change(at, state))
 
     def _look_ahead(self, index: int, now: float) -> None:
         watch = self._watches[index]

@@ -167,6 +167,9 @@ class Oracle(Static):
         self._world = world
         self._usd_per_second = usd_per_second
         self._billed_share = billed_share
+        self._costs: dict[
+            tuple[int, float | None], float
+        ] = {}  # By service and begin of its spell.
 
     def order(self, now: float) -> Sequence[int]:
         """Return the services by what a picture of each is expected to cost now."""
@@ -174,11 +177,15 @@ class Oracle(Static):
 
     def _cost(self, index: int, now: float) -> float:
         service = self._world.services[index]
-        return index_usd(
-            price=service.price_usd,
-            latency_s=service.latency_at(now),
-            p=max(SUCCESS_MIN, 1 - service.failure_at(now)),
-            time_to_fail_s=FAILURE_MEDIAN_S,
-            billed_share=self._billed_share,
-            usd_per_second=self._usd_per_second,
-        )
+        spell = service.spell(now)
+        key = index, spell.begin if spell else None
+        if key not in self._costs:
+            self._costs[key] = index_usd(
+                price=service.price_usd,
+                latency_s=service.latency_at(now),
+                p=max(SUCCESS_MIN, 1 - service.failure_at(now)),
+                time_to_fail_s=FAILURE_MEDIAN_S,
+                billed_share=self._billed_share,
+                usd_per_second=self._usd_per_second,
+            )
+        return self._costs[key]

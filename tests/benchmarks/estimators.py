@@ -13,6 +13,7 @@ from math import exp, log, sqrt
 from typing import Final, Protocol
 
 from monitor.core.availability import wilson
+from monitor.core.health import RELAPSE_S, RELAPSES_MAX
 from monitor.core.percentile import nearest_rank
 
 # What is believed of a target without evidence: this share of good canaries, worth so many.
@@ -41,24 +42,34 @@ class Estimator(Protocol):
 
 
 class Strikes:
-    """*down* failures in a row demote, *up* successes in a row restore; p of the last 20."""
+    """
+    *down* failures in a row demote, *up* successes in a row restore; p of the last 20.
 
-    def __init__(self, down: int, up: int) -> None:
+    An outage within an hour of the end of the last wants a success more than that, *more* at most.
+    """
+
+    def __init__(self, down: int, up: int, more: int = 0) -> None:
         """Begin without evidence."""
-        self.name = f"{down} in a row, {up} up"
+        self.name = f"{down} in a row, {up} up" + (f", up to {more} more" if more else "")
         self.is_demoted = False
-        self._down, self._up = down, up
+        self._down, self._up, self._more = down, up, more
         self._run = 0  # Above 0 successes, below 0 failures.
+        self._failed_at, self._over_at = 0.0, float("-inf")
+        self._relapses = 0
         self._newest: deque[bool] = deque(maxlen=20)
 
-    def hear(self, at: float, *, is_good: bool) -> None:  # noqa: ARG002 - counts have no clock
+    def hear(self, at: float, *, is_good: bool) -> None:
         """Count it."""
         self._newest.append(is_good)
         self._run = max(1, self._run + 1) if is_good else min(-1, self._run - 1)
-        if -self._run >= self._down:
+        if self._run == -1:
+            self._failed_at = at
+        if not self.is_demoted and -self._run >= self._down:
             self.is_demoted = True
-        elif self._run >= self._up:
-            self.is_demoted = False
+            is_relapse = self._failed_at - self._over_at <= RELAPSE_S
+            self._relapses = self._relapses + 1 if is_relapse else 0
+        elif self.is_demoted and self._run >= self._up + min(self._relapses, self._more):
+            self.is_demoted, self._over_at = False, at
 
     def p(self, at: float) -> float:  # noqa: ARG002 - counts have no clock
         """Return the share of good ones, shrunk to the prior."""
@@ -216,6 +227,7 @@ class Markov:
 def estimators() -> list[Estimator]:
     """Every rule, the product's first."""
     return [
+        Strikes(2, 2, RELAPSES_MAX),
         Strikes(2, 2),
         Strikes(1, 1),
         Strikes(3, 3),

@@ -254,7 +254,8 @@ def notes(
             f"known, of services\nthat were up most of {months:.0f} months together, each played "
             f"{REPEATS} times with another phase of the grid,\nthe first day of each; "
             f"{ONE_OFF:.1%} of all requests fail alone. Delays and minutes are per outage. Dollars at\n"
-            f"${PRICE_USD} a probe, failed ones included, which are seldom billed."
+            f"${PRICE_USD} a probe, failed ones included, which are seldom billed. Relapses are held back in all "
+            "of them, as the daemon does."
         ),
         "",
         HEAD,

@@ -220,7 +220,7 @@ def test_a_single_failure_is_no_incident():
 def test_a_relapse_within_ten_minutes_goes_on_with_the_incident():
     """It is opened again and counted; its evidence is that of both, its end the last one."""
     first = minutes(None, BAD, BAD, None, None)
-    again = minutes(TIMEOUT, TIMEOUT, TIMEOUT, None, None, start=NOW + 13 * MINUTE)
+    again = minutes(TIMEOUT, TIMEOUT, TIMEOUT, None, None, None, start=NOW + 13 * MINUTE)
     _, changes, _ = told(first + again)
     turns = [change.turn for change in changes]
     (incident,) = incidents(changes)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from itertools import pairwise, permutations
+from math import inf
+from statistics import fmean
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.ranking import index_usd
-from monitor.core.snapshot import Tier
+from monitor.core.ranking import index_usd, stand
+from monitor.core.snapshot import Health, State, Tier
 from monitor.core.spec import PROFILES, Basis, Objective, Policy
 from monitor.core.standing import SUCCESS_MIN
-from tests.support.builders import NOW, a_pool, an_order
+from tests.support.builders import NOW, a_pool, a_spec, a_view, an_order
 from tests.support.strategies import views
 
 NAMES = ("a", "b", "c", "d")
@@ -85,6 +87,30 @@ def test_the_static_order_is_the_configured_one_but_for_tiers(drawn):
     tiers = {place.target: place.tier for place in order.places}
 
     assert sorted(pool.targets, key=tiers.__getitem__) == [place.target for place in order.places]
+
+
+@given(
+    bad=st.integers(0, 30),
+    more=st.integers(0, 30),
+    recent=st.lists(st.booleans(), min_size=1, max_size=10),
+    ago=st.floats(0, 600),
+)
+def test_failures_of_an_outage_that_is_over_change_no_probability(bad, more, recent, ago):
+    """However many they were: only what was seen since it was over counts, shrunk to the prior."""
+    health = Health(
+        state=State.HEALTHY,
+        since=NOW,
+        over_at=NOW - ago,
+        recent=len(recent),
+        recent_good=sum(recent),
+    )
+    one, other = (
+        stand(a_view(bad=n, latencies=[5.0] * 2, health=health), a_pool("alpha"), POLICY)
+        for n in (bad, bad + more)
+    )
+    expected = (sum(recent) + 4 * 0.97) / (len(recent) + 4)
+
+    assert expected == one.success_probability == other.success_probability
 
 
 attempts = st.tuples(
@@ -184,6 +210,34 @@ def test_every_stated_comparison_is_true(drawn):
 
 
 @settings(max_examples=60)
+@given(
+    latencies=st.lists(
+        st.lists(st.integers(1, 20).map(float), max_size=4), min_size=1, max_size=len(NAMES)
+    ),
+    limit_s=st.none() | st.integers(1, 20).map(float),
+)
+def test_who_is_called_fastest_is_and_who_is_called_slow_is_not_first(latencies, limit_s):
+    """The one with the least mean of those that are up, all of them measured."""
+    fleet = {
+        name: a_view(a_spec(name), latencies=seconds)
+        for name, seconds in zip(NAMES, latencies, strict=False)
+    }
+    pool = a_pool(*fleet, slo=Objective(latency_p95_s=limit_s))
+    places = an_order(pool, PROFILES[1], fleet).places
+    means = {
+        place.target: fmean(latencies[NAMES.index(place.target)] or [inf])
+        for place in places
+        if place.tier is Tier.UP
+    }
+    least = [target for target, mean in means.items() if mean == min(means.values())]
+    is_told = len(means) > 1 == len(least) and inf not in means.values()
+    for place in places:
+        codes = {reason.code for reason in place.reasons}
+        assert ("fastest" in codes) == (is_told and place.target in least)
+        assert "slow" not in codes or place.tier is not Tier.UP
+
+
+@settings(max_examples=60)
 @given(drawn=orders())
 def test_a_comparison_with_the_next_says_what_the_index_says(drawn):
     """Better, or kept in spite of it: the code follows from the numbers."""
@@ -194,4 +248,9 @@ def test_a_comparison_with_the_next_says_what_the_index_says(drawn):
         assert (is_compared and place.tier is following.tier) == bool(codes)
         for code in codes:
             assert (code == "kept") == (place.index_usd > following.index_usd)
+            if "a gain of no more than" in said[code]:
+                assert following.index_usd >= (1 - POLICY.margin) * place.index_usd
+            if code == "best_index":
+                mine = [p.index_usd for p in drawn[2].places if p.tier is place.tier]
+                assert place.index_usd == min(mine)
             assert f"${place.index_usd:.4f} against ${following.index_usd:.4f}" in said[code]

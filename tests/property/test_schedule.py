@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from math import floor
 from random import Random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.core.ration import FLOOR
 from monitor.core.schedule import next_fire, phase_s
-from tests.support.builders import NOW
+from monitor.core.spec import Policy
+from probes.model import ErrorClass
+from tests.support.builders import NOW, a_spec
+from tests.support.watching import watch
 
 INTERVALS = st.floats(1.0, 604_800.0)
 NAMES = st.text("abcdefgh-", min_size=1, max_size=12)
@@ -65,3 +70,30 @@ def test_a_restart_neither_bursts_nor_repeats(name, interval_s, start, share):
 
     assert next(fire for fire in fires if fire > restarted_at) == due
     assert restarted_at < due <= restarted_at + 1.2501 * interval_s
+
+
+@settings(max_examples=30)
+@given(
+    interval_s=st.sampled_from([60.0, 900.0, 3_600.0, 7_200.0]),
+    failing=st.sampled_from([0.0, 0.5, 1.0]),
+    money_share=st.floats(FLOOR, 1.0),
+    seed=st.integers(0, 2**32),
+)
+def test_the_last_and_the_down_keep_a_floor_of_probes(interval_s, failing, money_share, seed):
+    """
+    No state and no place ends the probing: between two are at most twice the rarest slots.
+
+    Those are an hour apart while it stays down, and four slots where money is for others first.
+    """
+    policy, rng = Policy(), Random(seed)
+
+    def answer(_: float) -> tuple[ErrorClass | None, float]:
+        return (ErrorClass.TIMEOUT if rng.random() < failing else None), 1.0
+
+    seen = watch(
+        a_spec(interval_s=interval_s), policy, answer, NOW, seed=seed, money_share=money_share
+    )
+    starts = [result.started_at for (result, _), _ in zip(seen, range(40), strict=False)]
+    rarest_s = max(policy.backoff_max_s, interval_s / FLOOR)
+
+    assert max(b - a for a, b in pairwise(starts)) <= 2 * rarest_s + 1.5 * interval_s

@@ -45,7 +45,15 @@ def healths(draw: Any) -> Health:
     """A judged state as :func:`monitor.core.health.judge` makes them."""
     state = draw(st.sampled_from(State))
     if state in {State.HEALTHY, State.UNKNOWN}:
-        return Health(state=state, since=NOW, detail="no probe has said anything yet")
+        recent = draw(st.integers(0, 10))
+        return Health(
+            state=state,
+            since=NOW,
+            detail="no probe has said anything yet",
+            over_at=draw(st.none() | st.floats(NOW - 90_000.0, NOW)),
+            recent=recent,
+            recent_good=draw(st.integers(0, recent)),
+        )
     if state is State.UNUSABLE:
         error = draw(st.sampled_from([ErrorClass.RATE_LIMITED, ErrorClass.QUOTA_EXHAUSTED]))
         if draw(st.booleans()):

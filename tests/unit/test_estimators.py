@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.core.health import HealthState, fold
+from monitor.core.spec import Policy
+from probes.model import ErrorClass
 from tests.benchmarks.estimators import estimators, latency_estimators
+from tests.support.builders import a_result
 
-heard = st.lists(st.tuples(st.floats(0, 1e5), st.booleans()), max_size=60)
+heard = st.lists(st.tuples(st.floats(0, 1e3) | st.floats(0, 1e5), st.booleans()), max_size=60)
 NAMES = [rule.name for rule in estimators()]
 
 
@@ -38,6 +42,17 @@ def test_a_run_of_failures_demotes_and_a_run_of_pictures_restores(index):
     assert not any(told[:20])
     assert told[29]
     assert not told[-1]
+
+
+@given(heard)
+def test_the_first_rule_is_the_products_own(canaries):
+    """What it is compared by must be what the daemon does, relapses and all."""
+    rule, state, at = estimators()[0], HealthState(), 0.0
+    for apart_s, is_good in canaries:
+        at += apart_s
+        rule.hear(at, is_good=is_good)
+        state = fold(state, a_result(None if is_good else ErrorClass.TIMEOUT, at), Policy())
+        assert rule.is_demoted == (state.down_since is not None)
 
 
 @given(st.lists(st.floats(0.01, 600), min_size=1, max_size=200))

@@ -9,10 +9,11 @@ import pytest
 from monitor import limits
 from monitor.core.health import HealthState, fold, judge
 from monitor.core.maintenance import Maintenance
-from monitor.core.snapshot import State
+from monitor.core.snapshot import State, Tier
 from monitor.core.spec import Policy
+from monitor.core.standing import stand
 from probes.model import Effect, ErrorClass, Outcome, ProbeKind, ProbeReason
-from tests.support.builders import NOW, a_result, a_spec, folded
+from tests.support.builders import NOW, a_pool, a_result, a_spec, a_view, folded
 
 E = ErrorClass
 POLICY = Policy()
@@ -71,6 +72,32 @@ def test_an_outage_ends_only_after_enough_successes_in_a_row():
         == health_of(errors[:3]).detail
     )
     assert (None, "") == (health_of(errors).error, health_of(errors).detail)
+
+
+def test_an_outage_that_comes_back_within_the_hour_is_held_back_for_longer():
+    """Each relapse wants a success more, three at most; the text says how many and why."""
+    outage = [E.TIMEOUT, E.TIMEOUT]
+    once = [*outage, None, None, *outage, None]
+    often = [*once, None, None, *outage, *[None] * 4, *outage, *[None] * 5, *outage, None]
+
+    assert State.DEGRADED is health_of([*once, None]).state
+    assert State.HEALTHY is health_of([*once, None, None]).state
+    assert (
+        "1 of 3 successes that end the outage since 11:10:40Z, after 1 relapse: timeout"
+        == health_of(once).detail
+    )
+    assert "1 of 5 successes" in health_of(often).detail
+    assert ", after 4 relapses: timeout" in health_of(often).detail
+
+
+def test_half_open_is_degraded_behind_the_healthy_and_before_the_down():
+    """The first success in an outage puts a target into the tier between, whatever came before."""
+    recovering = a_view(health=health_of([E.TIMEOUT, E.TIMEOUT, None]))
+    down = a_view(health=health_of([E.TIMEOUT, E.TIMEOUT]))
+    up = a_view(health=health_of([None]))
+    tiers = [stand(view, a_pool("a"), POLICY).tier for view in (up, recovering, down)]
+
+    assert [Tier.UP, Tier.DOUBTFUL, Tier.DOWN] == tiers
 
 
 def test_a_share_of_failures_is_degraded():

@@ -55,6 +55,20 @@ def test_an_order_that_nobody_reads_is_the_same_without_its_reasons():
     assert replace(told, places=tuple(replace(p, reasons=()) for p in told.places)) == bare
 
 
+def test_a_healed_target_is_first_again_although_its_windows_hold_the_outage():
+    """An outage that is proven over says nothing of the next request; one that is not does."""
+    healed = Health(state=State.HEALTHY, since=NOW, over_at=NOW - 60, recent=2, recent_good=2)
+    cheap, dear = a_spec("cheap", price_usd=0.03), a_spec("dear", price_usd=0.04)
+    pool = a_pool("cheap", "dear", slo=Objective())
+    history = {"bad": 40, "latencies": [5.0] * 2}
+    back = a_view(cheap, health=healed, **history)
+    failing = a_view(cheap, health=replace(healed, over_at=None), **history)
+    places = [order_of(cheap=view, dear=a_view(dear), pool=pool).places for view in (back, failing)]
+
+    assert ["cheap", "dear"] == [order[0].target for order in places]
+    assert (2 + 4 * 0.97) / (2 + 4) == pytest.approx(places[0][0].success_probability)
+
+
 def test_the_index_is_the_expected_cost_of_one_image():
     """Price, waiting, and the share of tries that fail: 0.04 + 0.01 + 1/4 * (0.02 + 0.02)."""
     index = index_usd(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.core.ration import FLOOR, Wish, shares
+from monitor.core.ration import FLOOR, Wish, shares, wishes
+from monitor.core.snapshot import Health, State
 from monitor.core.spend import Cap, CapUse, Period, Scope, micros
+from probes.model import ErrorClass
+from tests.support.builders import BALANCED, NOW, a_pool, a_spec, a_view, an_order
 
 MIDNIGHT = 1_795_046_400.0  # 2026-11-19 00:00Z.
 NOON = MIDNIGHT + 43_200
@@ -28,42 +31,67 @@ def a_use(usd, booked=0.0, scope=Scope.GLOBAL, scope_id="", period=Period.DAY):
     return CapUse(cap, micros(booked))
 
 
+def test_who_is_in_doubt_or_called_first_comes_first():
+    """The first two places of a pool's own order, whoever is not healthy; who is refused wants nothing."""
+    healths = {
+        "down": Health(state=State.DOWN, since=NOW, error=ErrorClass.TIMEOUT, detail="2 failures"),
+        "gone": Health(state=State.UNUSABLE, since=NOW, error=ErrorClass.MODEL_GONE),
+    }
+    names = ("first", "second", "third", *healths)
+    views = {
+        name: a_view(a_spec(name, price_usd=0.01 * n), health=healths.get(name))
+        for n, name in enumerate(names, 1)
+    }
+    order = an_order(a_pool(*names), BALANCED, views)
+    wanted = {wish.target_id: wish.comes_first for wish in wishes(views, [order])}
+
+    assert {"first": True, "second": True, "third": False, "down": True} == wanted
+
+
+def test_nobody_is_asked_where_nothing_is_capped():
+    """Every tick would pay for it."""
+    asked = iter([a_wish()])
+
+    assert {} == shares(asked, [], MIDNIGHT)
+    assert 1 == len(list(asked))
+
+
 def test_money_that_reaches_limits_nobody():
     """Nor does one canary too few for the rest of the day: that is the phase of the slots."""
-    wishes = [a_wish("a"), a_wish("b")]
+    wished = [a_wish("a"), a_wish("b")]
 
-    assert {} == shares(wishes, [a_use(20.0)], MIDNIGHT)
-    assert {} == shares(wishes, [a_use(19.9)], MIDNIGHT)
-    assert {} == shares(wishes, [a_use(20.0, booked=10.1)], NOON)
+    assert {} == shares(wished, [a_use(20.0)], MIDNIGHT)
+    assert {} == shares(wished, [a_use(19.9)], MIDNIGHT)
+    assert {} == shares(wished, [a_use(20.0, booked=10.1)], NOON)
 
 
 def test_scarce_money_is_spread_over_the_rest_of_the_day():
     """Half of what is wanted: every other slot, from now to midnight."""
-    wishes = [a_wish("a"), a_wish("b")]
+    wished = [a_wish("a"), a_wish("b")]
 
-    assert {"a": 0.5, "b": 0.5} == pytest.approx(shares(wishes, [a_use(10.0)], MIDNIGHT))
-    assert {"a": 0.5, "b": 0.5} == pytest.approx(shares(wishes, [a_use(15.0, 10.0)], NOON))
+    assert {"a": 0.5, "b": 0.5} == pytest.approx(shares(wished, [a_use(10.0)], MIDNIGHT))
+    assert {"a": 0.5, "b": 0.5} == pytest.approx(shares(wished, [a_use(15.0, 10.0)], NOON))
 
 
 def test_the_doubtful_and_the_first_are_paid_before_the_others():
     """They get all of their slots, the others share the rest."""
-    wishes = [a_wish("a", comes_first=True), a_wish("b"), a_wish("c")]
+    wished = [a_wish("a", comes_first=True), a_wish("b"), a_wish("c")]
 
-    assert {"a": 1.0, "b": 0.5, "c": 0.5} == pytest.approx(shares(wishes, [a_use(20.0)], MIDNIGHT))
+    assert {"a": 1.0, "b": 0.5, "c": 0.5} == pytest.approx(shares(wished, [a_use(20.0)], MIDNIGHT))
 
 
 def test_everybody_keeps_a_floor():
     """What comes first takes nothing of the others' quarter."""
-    wishes = [a_wish("a", comes_first=True), a_wish("b")]
-    found = shares(wishes, [a_use(8.0)], MIDNIGHT)
+    wished = [a_wish("a", comes_first=True), a_wish("b")]
+    found = shares(wished, [a_use(8.0)], MIDNIGHT)
 
     assert {"a": 0.55, "b": FLOOR} == pytest.approx(found)
 
 
 def test_money_that_does_not_reach_for_the_floor_is_shared_alike():
     """And what is spent leaves a share that is not zero: the cap itself refuses."""
-    wishes = [a_wish("a", comes_first=True), a_wish("b")]
-    little, nothing = (shares(wishes, [a_use(2.0, spent)], MIDNIGHT) for spent in (0.0, 3.0))
+    wished = [a_wish("a", comes_first=True), a_wish("b")]
+    little, nothing = (shares(wished, [a_use(2.0, spent)], MIDNIGHT) for spent in (0.0, 3.0))
 
     assert {"a": 0.1, "b": 0.1} == pytest.approx(little)
     assert {"a": FLOOR / 100, "b": FLOOR / 100} == pytest.approx(nothing)
@@ -78,7 +106,7 @@ def test_only_those_that_come_first_and_only_others_share_too():
 
 def test_the_scarcest_cap_decides_and_covers_only_its_own():
     """A target under three caps gets the least share; free targets need no money."""
-    wishes = [
+    wished = [
         a_wish("a"),
         a_wish("b"),
         a_wish("c", provider="q"),
@@ -89,7 +117,7 @@ def test_the_scarcest_cap_decides_and_covers_only_its_own():
         a_use(10.0, scope=Scope.PROVIDER, scope_id="p"),
         a_use(3.0, scope=Scope.TARGET, scope_id="b"),
     ]
-    found = shares(wishes, uses, MIDNIGHT)
+    found = shares(wished, uses, MIDNIGHT)
 
     assert {"a": 0.5, "b": 0.3, "c": 0.9} == pytest.approx(found)
 

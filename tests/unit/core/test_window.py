@@ -200,7 +200,6 @@ def test_recent_latencies_are_of_good_samples_newest_last():
 
     assert (2.0, 3.0) == history.recent_latencies(2)
     assert (1.0, 2.0, 3.0) == history.recent_latencies(9)
-    assert (Outcome.BAD, Outcome.GOOD) == history.recent_outcomes(2)
 
 
 def test_figures_that_did_not_change_are_the_same_object_until_they_age():

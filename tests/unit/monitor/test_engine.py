@@ -103,6 +103,21 @@ def test_a_restart_changes_no_claim_budget_or_gap():
     assert 5 == view(again).windows["1h"].gaps[GapReason.SPEND_CAP].slots
 
 
+def test_a_restart_forgets_no_relapse():
+    """The rows tell how often an outage came back, and so how many successes end it."""
+    bad = ErrorClass.TIMEOUT
+    errors = [bad, bad, None, None, bad, bad, None, None]
+    results = [a_result(error, NOW - 60.0 * (8 - n)) for n, error in enumerate(errors)]
+    live, again = an_engine(), an_engine()
+    for result in results:
+        live.accept(result)
+    again.restore(results, Past(totals=Totals(), orders={}))
+
+    assert "2 of 3 successes that end the outage" in view(again).health.detail
+    assert ", after 1 relapse: timeout" in view(again).health.detail
+    assert view(live).health == view(again).health
+
+
 def test_a_window_says_since_when_it_is_filled():
     """Three hours after the first canary a day's window is three hours old; a gap counts too."""
     engine = fed(an_engine(), 19)
