@@ -79,7 +79,7 @@ def test_without_a_store_or_an_incident_it_says_so(path):
 
 def test_a_table_tells_from_when_to_when_and_how_sure_that_is(path):
     """A closed outage with its bounds, a relapse, a group, and what is open."""
-    closed = [None, BAD, BAD, None, None, BAD, BAD, None, None]
+    closed = [None, BAD, BAD, None, None, BAD, BAD, None, None, None]
     store(path, "alpha", closed)
     store(path, "beta", [BAD, BAD], start=NOW + 120)
     store(path, "gamma", [ErrorClass.AUTH], start=NOW + 240)

@@ -218,7 +218,7 @@ def test_counts_are_those_of_all_rows_and_read_only_what_is_new(path, history):
 def test_pages_of_incidents_are_filtered(path, history):
     """By target, by being open, by time; newest first, a cursor leads on."""
     for number in range(3):
-        start = NOW + 3600 * number
+        start = NOW + 4000 * number
         watched(path, minutes(None, BAD, BAD, None, None, start=start))
     watched(path, minutes(BAD, BAD, target="gamma", start=NOW + 20_000))
     newest, cursor = history.incidents(limit=2)
