@@ -59,6 +59,7 @@ async def draw_pictures(daemon: Daemon, seed: int) -> None:
                     [Scope.READ, Scope.REPORT],
                     now=daemon.clock.wall(),
                 )
+                daemon.tokens.load()  # By itself it looks once a second, and refuses until then.
                 client = AsyncPriorityClient(
                     url,
                     daemon.config.pools[0].id,
