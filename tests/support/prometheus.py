@@ -59,8 +59,8 @@ def wait_until(found: Callable[[], Any], seconds: float = 60.0) -> Any:
         try:
             if answer := found():
                 return answer
-        except httpx.TransportError:
-            pass
+        except (httpx.TransportError, httpx.HTTPStatusError):
+            pass  # Not there yet, or it starts.
         sleep(0.1)
     pytest.fail("did not come in time")
 
@@ -80,15 +80,17 @@ class Prometheus:
 
     def query(self, expression: str) -> dict[str, float]:
         """The instant vector of *expression*: labels as text to value."""
-        answer = self._http.get("/api/v1/query", params={"query": expression}).json()
+        found = self.get("/api/v1/query", query=expression)["result"]
         return {
             json.dumps(series["metric"], sort_keys=True): float(series["value"][1])
-            for series in answer["data"]["result"]
+            for series in found
         }
 
     def get(self, path: str, **params: str) -> Any:
-        """What the API says under ``data``."""
-        return self._http.get(path, params=params).json()["data"]
+        """What the API says under ``data``; it answers 503 while it starts."""
+        answer = self._http.get(path, params=params)
+        answer.raise_for_status()
+        return answer.json()["data"]
 
 
 @contextmanager
