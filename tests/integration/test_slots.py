@@ -55,9 +55,9 @@ async def test_slots_while_no_daemon_ran_are_gaps_and_none_is_told_twice(simulat
 
     keys = {("flash", GapReason.MISSED), ("flare", GapReason.PAUSED)}
     assert keys == second.keys() == third.keys()
-    # A slot may begin while a daemon starts.
-    assert {6, 7} >= set(second.values())
-    assert {18, 19} >= set(third.values())
+    # The jitter of the slot that a daemon stops or starts in decides whose it is.
+    assert {5, 6, 7} >= set(second.values())
+    assert {17, 18, 19} >= set(third.values())
 
 
 async def test_a_day_of_absence_at_most_is_written_down(simulator, tmp_path):
@@ -66,7 +66,7 @@ async def test_a_day_of_absence_at_most_is_written_down(simulator, tmp_path):
     async with running(config):
         pass
 
-    assert {24, 25} >= set((await gaps_after(config, 720.0)).values())
+    assert {23, 24, 25} >= set((await gaps_after(config, 720.0)).values())
 
 
 async def test_announced_maintenance_is_no_miss(simulator, tmp_path):
