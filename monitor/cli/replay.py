@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -41,6 +42,8 @@ from monitor.store.reader import Reader
 # Traces tell no prices: the first service costs this, each further one so much more.
 _FIRST_USD, _STEP_USD = 0.03, 0.0075
 _DAY_S: Final = 86_400.0
+# From so many requests on, other processes save more time than they take to begin.
+_REQUESTS_MANY: Final = 5_000
 _QUANTILES: Final = (0.5, 0.95, 0.99)
 
 
@@ -92,6 +95,11 @@ _QUANTILES: Final = (0.5, 0.95, 0.99)
     help=f"A monitor: NAME:key=value,... of {', '.join(KEYS)}. Repeatable.",
 )
 @click.option("--seed", type=int, default=1, show_default=True)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    help="Processes; default one a processor, and one where little is asked.",
+)
 @click.option("--chart", type=click.Path(path_type=Path), help="Also draw an SVG here.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 def command(  # noqa: PLR0917 - one argument an option
@@ -107,6 +115,7 @@ def command(  # noqa: PLR0917 - one argument an option
     profile: str,
     variants: tuple[Settings, ...],
     seed: int,
+    jobs: int | None,
     chart: Path | None,
     as_json: bool,
 ) -> None:
@@ -129,7 +138,13 @@ def command(  # noqa: PLR0917 - one argument an option
     clients = Clients(every_s=every, deadline_s=deadline, usd_per_second=chosen.usd_per_second)
     monitors = variants or tuple(Variant().convert(text, None, None) for text in DEFAULTS)
     with _progress() as progress:
-        lines = compare(world, clients, [replace(m, profile=chosen) for m in monitors], progress)
+        lines = compare(
+            world,
+            clients,
+            [replace(m, profile=chosen) for m in monitors],
+            progress,
+            processes=_processes(days * _DAY_S / every) if jobs is None else jobs,
+        )
     if chart is not None:
         chart.write_text(_chart(lines))
     if as_json:
@@ -187,6 +202,11 @@ def _remembered(path: Path, pool_id: str | None, days: float, seed: int) -> Worl
             for service, seen in zip(world.services, latencies, strict=True)
         ),
     )
+
+
+def _processes(requests: float) -> int:
+    """Return how many processes help with so many *requests*: each takes a second to begin."""
+    return 1 if requests < _REQUESTS_MANY else (os.cpu_count() or 1)
 
 
 @contextmanager

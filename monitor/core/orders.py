@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from monitor.core.ranking import build_order, standings_of
+from monitor.core.ranking import build_order
 from monitor.core.snapshot import Order, TargetView
 from monitor.core.spec import Policy, PoolSpec
+from monitor.core.standing import Standing, stand
 from monitor.core.values import changed
 
 
@@ -38,6 +39,7 @@ class Orders:
         self.current: dict[tuple[str, str], Order] = {}
         self._views: dict[str, tuple[TargetView, ...]] = {}
         self._built: dict[tuple[str, str], _Built] = {}
+        self._standings: dict[str, dict[str, Standing]] = {}  # By pool and target.
 
     def restore(self, orders: Mapping[tuple[str, str], Order]) -> None:
         """Go on from *orders* of before a restart; of pools and profiles that are gone, not."""
@@ -57,7 +59,7 @@ class Orders:
                 if before and built and self._stands(before, built, of, now):
                     order = changed(before, valid_until=now + built.valid_s)
                 else:
-                    standings = standings or standings_of(pool, views, self._policy)
+                    standings = standings or self._standing(pool, of)
                     order = build_order(
                         pool, profile, standings, before, now, self._policy, explains=self._explains
                     )
@@ -72,6 +74,17 @@ class Orders:
             return known
         self._views[pool.id] = views
         return views
+
+    def _standing(self, pool: PoolSpec, views: Sequence[TargetView]) -> Mapping[str, Standing]:
+        """Return where each target of *pool* stands; the very same one while its view is."""
+        known = self._standings.get(pool.id, {})
+        self._standings[pool.id] = {
+            view.spec.id: there
+            if (there := known.get(view.spec.id)) and there.view is view
+            else stand(view, pool, self._policy)
+            for view in views
+        }
+        return self._standings[pool.id]
 
     def _stands(
         self, order: Order, built: _Built, views: tuple[TargetView, ...], now: float

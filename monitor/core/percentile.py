@@ -34,13 +34,11 @@ def nearest_rank(sorted_values: Sequence[float], q: float) -> float | None:
     return sorted_values[_rank(n, q) - 1] if n else None
 
 
-@lru_cache(maxsize=16_384)
 def _rank(n: int, q: float) -> int:
     # 0.07 * 100 is 7.000000000000001: without rounding, ceil would ask for the eighth sample.
     return ceil(round(q * n, 9))
 
 
-@lru_cache(maxsize=16_384)
 def quantile_bounds(n: int, q: float, confidence: float = 0.95) -> tuple[int | None, int | None]:
     """
     Return the ranks (from 1) of the samples that bound the true *q*-quantile from each side.
@@ -74,9 +72,17 @@ def quantile_bounds(n: int, q: float, confidence: float = 0.95) -> tuple[int | N
 
 def quantile(sorted_values: Sequence[float], q: float) -> Quantile:
     """Return the nearest-rank *q*-quantile of ascending samples with its one-sided 95 % bounds."""
-    lower, upper = quantile_bounds(len(sorted_values), q)
+    n = len(sorted_values)
+    if not n:
+        return Quantile(value=None, lower=None, upper=None)
+    rank, lower, upper = _ranks(n, q)
     return Quantile(
-        value=nearest_rank(sorted_values, q),
+        value=sorted_values[rank - 1],
         lower=None if lower is None else sorted_values[lower - 1],
         upper=None if upper is None else sorted_values[upper - 1],
     )
+
+
+@lru_cache(maxsize=16_384)
+def _ranks(n: int, q: float) -> tuple[int, int | None, int | None]:
+    return _rank(n, q), *quantile_bounds(n, q)

@@ -137,7 +137,6 @@ def _place(rank: int, around: Survey, now: float, *, explains: bool) -> Place:
     standing = around.ranked[rank - 1]
     view, evidence, objective = standing.view, standing.evidence, standing.objective
     p95 = evidence.quantiles[0.95] if evidence else None
-    last_sample_at = _last_sample_at(view)
     return Place(
         rank=rank,
         target=view.spec.id,
@@ -155,11 +154,6 @@ def _place(rank: int, around: Survey, now: float, *, explains: bool) -> Place:
         price_usd=view.spec.price_usd,
         index_usd=around.index[view.spec.id],
         retry_at=view.health.retry_at,
-        last_sample_at=last_sample_at,
-        reasons=reasons_for(rank, around, last_sample_at, now) if explains else (),
+        last_sample_at=standing.last_sample_at,
+        reasons=reasons_for(rank, around, now) if explains else (),
     )
-
-
-def _last_sample_at(view: TargetView) -> float | None:
-    newest = (window.last_sample_at for window in view.windows.values())
-    return max((at for at in newest if at is not None), default=None)

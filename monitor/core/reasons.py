@@ -108,9 +108,7 @@ def _sole_least(values: Mapping[str, float]) -> str | None:
     return first if values[first] < values[second] else None
 
 
-def reasons_for(
-    rank: int, around: Survey, last_sample_at: float | None, now: float
-) -> tuple[Reason, ...]:
+def reasons_for(rank: int, around: Survey, now: float) -> tuple[Reason, ...]:
     """
     Return the reasons of place *rank* (from 1), the most telling first; never none.
 
@@ -126,7 +124,7 @@ def reasons_for(
         *_availability(standing),
         *_basis(standing, around),
         *_against(standing, following, around, now),
-        _newest(standing, last_sample_at, now),
+        _newest(standing, now),
     )
 
 
@@ -232,9 +230,10 @@ def _against(
         yield Reason(code="kept", text=f"{text}, {gain}")
 
 
-def _newest(standing: Standing, last_sample_at: float | None, now: float) -> Reason:
-    if last_sample_at is not None:
-        return Reason(code="last_sample", text=f"last sample at {utc(last_sample_at, now)}")
+def _newest(standing: Standing, now: float) -> Reason:
+    if standing.last_sample_at is not None:
+        text = f"last sample at {utc(standing.last_sample_at, now)}"
+        return Reason(code="last_sample", text=text)
     last = standing.view.last
     if last is None:
         return Reason(code="no_sample", text="no probe yet")

@@ -50,6 +50,7 @@ class Standing:
         latency_s: Expected latency of a success; *is_latency_measured* tells a mean from a claim.
         time_to_fail_s: Expected time until a failure is known.
         misses_availability: Whether even the upper bound is under the pool's objective.
+        last_sample_at: Wall time of the newest scheduled sample of any window; None without one.
     """
 
     view: TargetView
@@ -62,6 +63,7 @@ class Standing:
     time_to_fail_s: float
     slowness: Slowness | None
     misses_availability: bool
+    last_sample_at: float | None
 
     def index_usd(self, profile: Profile, billed_share: float) -> float:
         """Return the expected cost of one image under *profile*, in US dollars."""
@@ -122,6 +124,9 @@ def stand(view: TargetView, pool: PoolSpec, policy: Policy) -> Standing:
         time_to_fail_s=view.spec.deadline_s if failure_s is None else failure_s,
         slowness=slowness,
         misses_availability=misses,
+        last_sample_at=max(
+            (w.last_sample_at for w in windows if w.last_sample_at is not None), default=None
+        ),
     )
 
 

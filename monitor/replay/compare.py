@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, MutableSequence, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from multiprocessing import get_context
 from random import Random
 from typing import Final
 
@@ -14,7 +16,10 @@ from monitor.replay.world import World
 
 # Told the share of the work that is done, 0..1.
 Progress = Callable[[float], None]
+# Told the number of a router, and the share of its requests that is done.
+_Tell = Callable[[int, float], None]
 _TOLD_EVERY: Final = 500
+_LOOK_S: Final = 0.1
 # What uptime monitors do by default.
 _PLAIN_S: Final = 300.0
 _PLAIN_STRIKES: Final = 2
@@ -59,48 +64,105 @@ class Line:
         return self.score.name
 
 
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """What is compared: it can be sent to another process, which no router can."""
+
+    world: World
+    clients: Clients
+    monitors: Sequence[Settings]
+
+    @property
+    def makers(self) -> Sequence[Callable[[], Router]]:
+        """What makes each router, the oracle last."""
+        world, clients = self.world, self.clients
+        return [
+            lambda: Static(world),
+            lambda: Cooldown(world),
+            lambda: Latency(world, clients.deadline_s),
+            lambda: SuccessRate(world),
+            lambda: Strikes(world, _PLAIN_S, _PLAIN_STRIKES),
+            *(lambda settings=settings: Monitored(world, settings) for settings in self.monitors),
+            lambda: Oracle(world, clients.usd_per_second, clients.billed_share),
+        ]
+
+    def line(self, number: int, tell: _Tell) -> Line:
+        """Play router *number*."""
+        router, world, clients = self.makers[number](), self.world, self.clients
+        score = play(
+            world,
+            router,
+            _told(clients.requests(world), world, number, tell),
+            deadline_s=clients.deadline_s,
+            billed_share=clients.billed_share,
+        )
+        tell(number, 1.0)
+        return Line(score, watched(world, router) if isinstance(router, Monitored) else None)
+
+
 def compare(
     world: World,
     clients: Clients,
     monitors: Sequence[Settings],
     progress: Progress = lambda _: None,
+    *,
+    processes: int = 1,
 ) -> list[Line]:
     """
     Play the requests of *clients* in *world* through today's rules, *monitors* and an oracle.
 
-    The oracle comes last.
+    The oracle comes last. What comes out does not depend on *processes*: no router knows another.
     """
-    makers: list[Callable[[], Router]] = [
-        lambda: Static(world),
-        lambda: Cooldown(world),
-        lambda: Latency(world, clients.deadline_s),
-        lambda: SuccessRate(world),
-        lambda: Strikes(world, _PLAIN_S, _PLAIN_STRIKES),
-        *(lambda settings=settings: Monitored(world, settings) for settings in monitors),
-        lambda: Oracle(world, clients.usd_per_second, clients.billed_share),
-    ]
-    lines = []
-    for number, make in enumerate(makers):
-        router = make()
-        score = play(
-            world,
-            router,
-            _told(clients.requests(world), world, number, len(makers), progress),
-            deadline_s=clients.deadline_s,
-            billed_share=clients.billed_share,
-        )
-        seen = watched(world, router) if isinstance(router, Monitored) else None
-        lines.append(Line(score, seen))
-    progress(1.0)
-    return lines
+    comparison = _Comparison(world, clients, monitors)
+    if processes > 1:
+        return _spread(comparison, progress, processes)
+    shares = [0.0] * len(comparison.makers)
+
+    def tell(number: int, share: float) -> None:
+        shares[number] = share
+        progress(sum(shares) / len(shares))
+
+    return [comparison.line(number, tell) for number in range(len(shares))]
 
 
-def _told(
-    requests: Iterator[float], world: World, number: int, of: int, progress: Progress
-) -> Iterator[float]:
+def _spread(comparison: _Comparison, progress: Progress, processes: int) -> list[Line]:
+    """Play the routers in several processes at a time."""
+    # Spawned, for a fork would copy the locks that threads of the caller hold.
+    context, count = get_context("spawn"), len(comparison.makers)
+    shares = context.Array("d", count, lock=False)
+    pool = ProcessPoolExecutor(
+        min(processes, count), context, initializer=_begin, initargs=(comparison, shares)
+    )
+    try:
+        # Monitors take longest, and come last but one.
+        lines = [pool.submit(_line, number) for number in reversed(range(count))]
+        pending: Collection[Future[Line]] = lines
+        while pending:
+            _, pending = wait(pending, _LOOK_S)
+            progress(sum(shares) / count)
+        return [line.result() for line in reversed(lines)]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+# What a process of ``_spread`` works at, from its begin on.
+_work: tuple[_Comparison, _Tell]
+
+
+def _begin(comparison: _Comparison, shares: MutableSequence[float]) -> None:
+    global _work  # noqa: PLW0603 - nothing else outlives a call in such a process
+    _work = comparison, shares.__setitem__
+
+
+def _line(number: int) -> Line:
+    comparison, tell = _work
+    return comparison.line(number, tell)
+
+
+def _told(requests: Iterator[float], world: World, number: int, tell: _Tell) -> Iterator[float]:
     for count, at in enumerate(requests):
         if count % _TOLD_EVERY == 0:
-            progress((number + (at - world.begin) / (world.end - world.begin)) / of)
+            tell(number, (at - world.begin) / (world.end - world.begin))
         yield at
 
 

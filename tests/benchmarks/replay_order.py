@@ -40,6 +40,8 @@ LONGEST_S: Final = DAY_S
 PROFILE = PROFILES[1]
 POLICY = Policy(windows={"1h": 3_600.0, "6h": 21_600.0, "24h": DAY_S})
 OURS = Settings(name="imgmon, 15 min", policy=POLICY, profile=PROFILE)
+HEARS = replace(OURS, name="imgmon, 15 min, reports", hears_reports=True)
+RELIABLE = replace(HEARS, name="profile reliable, reports", profile=PROFILES[3])
 RATES: Final = {
     "one request a minute": (60.0, NEAR_S),
     "one in 15 minutes": (900.0, None),
@@ -52,13 +54,15 @@ PREMIUM_MAX: Final = 0.01
 FALSE_DOWNS_MAX: Final = 1.0  # A target-month.
 CHANGES_MAX: Final = 6.0  # Of the order of a pool, a day.
 # Rows of the tables.
-STATIC, ROUTERS, FIXED, PLAIN, HEARING, ORACLE = 0, (1, 2, 3), 4, 6, 7, 8
+STATIC, ROUTERS, FIXED, PLAIN, HEARING, UNWARNED, ORACLE = 0, (1, 2, 3), 4, 6, 7, 9, 10
 READING: Final = """\
 Where a router wastes less than the order, it is one that leaves a service at its first slow or failed
-answer and does not come back to the cheaper one: its premium is the price of that. Orders are counted as
-clients see them. A lone failure while an outage is not proven over counts as down: most false downs are
-such. The premium is mostly time in which a healed service is still down to us: one that stays down is asked
-once an hour.
+answer and does not come back to the cheaper one: its premium is the price of that. "Oracle, unwarned" knows
+the truth of everything but that an outage has begun, which the first failed request tells it: who always
+comes back to the cheaper service, and hears of outages from requests alone, cannot waste less. Orders are
+counted as clients see them. A lone failure while an outage is not proven over counts as down: most false
+downs are such. The premium is mostly time in which a healed service is still down to us: one that stays down
+is asked once an hour.
 """
 # Outages closer than this are one event: what befalls one host befalls all that live on it.
 EVENT_S: Final = 3_600.0
@@ -75,6 +79,33 @@ class Tally:
 
 
 Results = Sequence[tuple[str, list[Tally]]]  # The monitor of each pool, and a tally a rule.
+
+
+class Unwarned(Oracle):
+    """Whoever knows the truth, but of a trouble only from the first request that failed in it."""
+
+    name = "oracle, unwarned"
+
+    def __init__(self, world: World, usd_per_second: float, billed_share: float) -> None:
+        """Know of no trouble yet."""
+        super().__init__(world, usd_per_second, billed_share)
+        self._services = world.services
+        self._known: set[tuple[int, float]] = set()
+
+    def order(self, now: float) -> Sequence[int]:
+        """Return the services as the oracle does, those first asked as usual whose trouble is not known."""
+        return sorted(self.by_price, key=lambda index: self._cost(index, self._seen_at(index, now)))
+
+    def _seen_at(self, index: int, now: float) -> float:
+        """Return *now*, or a time at which all was well with a service of unknown trouble."""
+        spell = self._services[index].spell(now)
+        return now if spell is None or (index, spell.begin) in self._known else float("-inf")
+
+    def told(self, index: int, at: float, *, is_good: bool, took_s: float) -> None:  # noqa: ARG002
+        """Know the trouble in which a request failed."""
+        spell = self._services[index].spell(at)
+        if spell is not None and not is_good:
+            self._known.add((index, spell.begin))
 
 
 def pools() -> list[tuple[str, World]]:
@@ -159,7 +190,9 @@ def routers(world: World) -> list[Router]:
         Strikes(world, 300.0, 2),
         Strikes(world, 900.0, 2),
         Monitored(world, OURS),
-        Monitored(world, replace(OURS, name="imgmon, 15 min, reports", hears_reports=True)),
+        Monitored(world, HEARS),
+        Monitored(world, RELIABLE),
+        Unwarned(world, PROFILE.usd_per_second, POLICY.billed_share),
         Oracle(world, PROFILE.usd_per_second, POLICY.billed_share),
     ]
 
@@ -240,8 +273,8 @@ def verdicts(
 
     *busiest* is the most orders a day of a pool beyond those of who knows each outage.
     """
-    static, fixed, plain, hearing, oracle = (
-        tallies[i] for i in (STATIC, FIXED, PLAIN, HEARING, ORACLE)
+    static, fixed, plain, hearing, unwarned, oracle = (
+        tallies[i] for i in (STATIC, FIXED, PLAIN, HEARING, UNWARNED, ORACLE)
     )
     floor = oracle.score.mean_price_usd
     router = min((tallies[i] for i in ROUTERS), key=lambda tally: tally.score.wasted)
@@ -263,7 +296,8 @@ def verdicts(
                 "wastes no more than the best router",
                 (
                     f"{excess(mine, oracle):.2f} of 1000 beyond oracle; {router.score.name} "
-                    f"{excess(router, oracle):.2f} at {others / floor - 1:+.1%}"
+                    f"{excess(router, oracle):.2f} at {others / floor - 1:+.1%}; unwarned "
+                    f"{excess(unwarned, oracle):.2f}"
                 ),
                 mine.score.wasted <= router.score.wasted,
             ),

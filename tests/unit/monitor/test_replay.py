@@ -232,6 +232,18 @@ def test_a_comparison_is_the_same_by_the_same_seed():
     assert 0.0 == excess(first[-1], first[-1]) == premium(first[-1], first[-1])
 
 
+def test_a_comparison_is_the_same_in_however_many_processes():
+    """No router knows another; their progress is told as one, and never goes back."""
+    told: list[float] = []
+    world, clients = synthetic(services=2, days=0.5, seed=7), Clients(every_s=1800.0)
+
+    assert compare(world, clients, [SETTINGS]) == compare(
+        world, clients, [SETTINGS], told.append, processes=2
+    )
+    assert told == sorted(told)
+    assert 1.0 == told[-1]
+
+
 def test_a_monitor_beats_a_static_list_on_drawn_outages():
     """The least that a monitor must do, over a month of drawn outages."""
     world = synthetic(services=4, days=30.0, seed=3)
