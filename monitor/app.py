@@ -195,6 +195,7 @@ class Daemon:
             asyncio.create_task(self.months.run(), name="months"),
             asyncio.create_task(self.desk.run(), name="reports"),
             asyncio.create_task(self.desk.commit(), name="report commits"),
+            asyncio.create_task(self.desk.sum_up(), name="report sums"),
             asyncio.create_task(self.upkeep.run(), name="upkeep"),
             asyncio.create_task(self.notifier.run(), name="notifications"),
         ]
@@ -237,6 +238,7 @@ class Daemon:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.desk.stop()
         if self.publisher.current is not None:
             # The last snapshot shows what was billed; a disk that refuses is waited for below.
             await asyncio.to_thread(self.writer.flush, LAST_FLUSH_S)

@@ -2,7 +2,7 @@
 Takes in what clients report: stores it, and hands what it means to the engine.
 
 Several bodies are committed together: the writer does all that waits for it in one transaction. What
-was accepted is on disk before anybody hears of it.
+was accepted is on disk before anybody hears of it; the sums that figures are made of follow it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,16 @@ from monitor.core.reports import Report, ReportFigures, skew_of
 from monitor.core.reports import why_not as _why_not
 from monitor.engine import Engine
 from monitor.errors import MonitorError, StoreError
-from monitor.limits import REPORT_FIGURES_S, REPORTS_A_COMMIT_MAX, REPORTS_WAITING_MAX
+from monitor.limits import (
+    REPORT_FIGURES_S,
+    REPORT_SUMS_S,
+    REPORTS_A_COMMIT_MAX,
+    REPORTS_WAITING_MAX,
+)
+from monitor.steps import step_aside
 from monitor.store import reports as rows
 from monitor.store.reader import Reader
+from monitor.store.summing import sum_up
 from monitor.store.writer import Writer
 
 log = structlog.get_logger("imgmon.reports")
@@ -122,6 +129,8 @@ class ReportDesk:
         self._bodies: deque[_Waiting] = deque()
         self._come = asyncio.Event()
         self._is_changed = True
+        self._unsummed = asyncio.Event()
+        self._summing = asyncio.Lock()
         self.counts = DeskCounts()
 
     async def take(
@@ -147,7 +156,7 @@ class ReportDesk:
         rejected: list[Rejected] = []
         for place, (index, told) in enumerate(reports):
             if place % _SLICE == 0:
-                await asyncio.sleep(0)
+                await step_aside()
             report = told._replace(at=told.at + skew_s) if skew_s else told
             why = _why_not(report, self._targets, now)
             if why is None:
@@ -157,7 +166,7 @@ class ReportDesk:
         stored = await self._store(client, good, now, skew_s)
         self.counts.duplicates += stored.duplicates
         self.counts.rejected += len(rejected) + bad
-        return Receipt(len(stored.new), stored.duplicates, tuple(rejected), skew_s)
+        return Receipt(stored.accepted, stored.duplicates, tuple(rejected), skew_s)
 
     def _admit(self, client: str, count: int) -> None:
         """Take *count* from what the client may send; BusyError where that is not enough."""
@@ -185,9 +194,9 @@ class ReportDesk:
         self, client: str, reports: Sequence[Report], now: float, skew_s: float
     ) -> rows.Stored:
         if not reports:
-            return rows.Stored((), 0)
-        text = await _text_of(reports)
-        body = rows.Body(client=client, reports=reports, text=text, received_at=now, skew_s=skew_s)
+            return rows.Stored(0, 0)
+        text, count = await _text_of(reports), len(reports)
+        body = rows.Body(client=client, count=count, text=text, received_at=now, skew_s=skew_s)
         self._check_room(len(reports))  # Others may have come while this one was read.
         done: asyncio.Future[rows.Stored] = asyncio.get_running_loop().create_future()
         self._bodies.append((body, done))
@@ -208,7 +217,7 @@ class ReportDesk:
                 while self._bodies:
                     group = self._group()
                     await self._commit(group)
-                    self._waiting -= sum(len(body.reports) for body, _ in group)
+                    self._waiting -= sum(body.count for body, _ in group)
         finally:
             for _, done in self._bodies:
                 _fail(done, StoreError("the daemon stops"))
@@ -219,8 +228,8 @@ class ReportDesk:
         """Take the oldest bodies that wait, as many as one commit holds, and at least one."""
         group, count = [self._bodies.popleft()], 0
         while self._bodies:
-            count += len(group[-1][0].reports)
-            if count + len(self._bodies[0][0].reports) > REPORTS_A_COMMIT_MAX:
+            count += group[-1][0].count
+            if count + self._bodies[0][0].count > REPORTS_A_COMMIT_MAX:
                 break
             group.append(self._bodies.popleft())
         return group
@@ -239,19 +248,49 @@ class ReportDesk:
             raise
         if minutes:
             self._is_changed = True
+            self._unsummed.set()
             for target in self._engine.reported(minutes, self._clock.wall()):
                 self._on_step(target)
         for (_, done), one in zip(group, stored, strict=True):
             if not done.done():
                 done.set_result(one)
 
+    async def sum_up(self) -> None:
+        """Keep the sums a few seconds behind the rows, until cancelled."""
+        while True:
+            await self._unsummed.wait()
+            await asyncio.sleep(REPORT_SUMS_S)
+            with suppress(StoreError):  # The books say what is wrong with the file.
+                await self._sum_up()
+
+    async def _sum_up(self) -> None:
+        async with self._summing:  # Or who comes second would take what is under way for done.
+            if not self._unsummed.is_set():
+                return
+            self._unsummed.clear()
+            try:
+                await asyncio.to_thread(sum_up, self._writer)
+            except (StoreError, asyncio.CancelledError):
+                self._unsummed.set()
+                raise
+
+    async def stop(self) -> None:
+        """Sum up what came last, if the store can be written: who reads the file finds it complete."""
+        with suppress(StoreError):
+            await self._sum_up()
+
     def restore(self) -> None:
         """
         Hear again what was said in the last hour, so that a restart forgets no failure.
 
-        Runs in the thread that replays the store.
+        Runs in the thread that replays the store. What a process that was killed did not sum up is
+        summed up first.
+
+        Raises:
+            StoreError: The store cannot be read or written.
         """
         now = self._clock.wall()
+        sum_up(self._writer)
         with self._reader.snapshot() as connection:
             told = rows.minutes(connection, now - 2 * HORIZON_S)
         self._engine.reported(told, now)
@@ -268,11 +307,12 @@ class ReportDesk:
         Read the figures anew, unless there never was a report.
 
         Raises:
-            StoreError: The file cannot be read.
+            StoreError: The file cannot be read, or what is new not summed up.
         """
         if not self._is_changed and not self._engine.reports.totals:
             return
         self._is_changed = False
+        await self._sum_up()
         self._engine.reports = await asyncio.to_thread(self._figures)
 
     def _figures(self) -> ReportFigures:
@@ -289,7 +329,7 @@ async def _text_of(reports: Sequence[Report]) -> str:
     parts = []
     for first in range(0, len(reports), _SLICE):
         parts.append(rows.text_of(reports[first : first + _SLICE])[1:-1])
-        await asyncio.sleep(0)
+        await step_aside()
     return f"[{','.join(parts)}]"
 
 

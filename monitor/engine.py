@@ -51,7 +51,7 @@ from monitor.core.snapshot import (
 )
 from monitor.core.spec import Policy, PoolSpec, ProviderSpec, TargetSpec
 from monitor.core.spend import Spending
-from monitor.core.tallies import Tallies
+from monitor.core.tallies import Counts
 from monitor.core.totals import Counters
 from monitor.core.window import History
 from monitor.limits import STALE_AFTER_S, TICK_S_MAX
@@ -206,7 +206,7 @@ class Engine:
             kind = kind_of(limit, spec)
             self._told[kind] = learn(self._told.get(kind), limit, answered_at)
 
-    def reported(self, told: Tallies, now: float) -> set[str]:
+    def reported(self, told: Counts, now: float) -> set[str]:
         """Fold reports of clients by minute; return the targets that they accuse now, or no longer."""
         known = {key.target: self._tracked.get(key.target) for key in told}
         heard = {target: t for target, t in known.items() if t is not None}

@@ -80,6 +80,8 @@ RATE_LIMIT_WAIT_S_DEFAULT: Final = 60.0
 # Rows of clients that wait for the store: about a second of what it takes; what is above is refused.
 REPORTS_WAITING_MAX: Final = 50_000
 REPORTS_A_COMMIT_MAX: Final = 4_000  # Money that is asked for waits for one commit at most: 50 ms.
+REPORT_SUMS_S: Final = 5.0  # How far sums of reports are behind the rows.
+REPORTS_SUMMED_AT_ONCE: Final = 20_000  # In one transaction, for which money waits too: 50 ms.
 REPORT_FIGURES_S: Final = 30.0  # Figures of reports are read anew this often: 0.2 s for 20 pairs.
 # Held requests: a socket each, and a process has 1024 unless told otherwise.
 LONG_POLLS_MAX: Final = 500

@@ -21,7 +21,7 @@ from typing import Final
 
 from monitor.core.snapshot import Health, State
 from monitor.core.spec import Policy
-from monitor.core.tallies import HOUR_S, MINUTE_S, Key, Tally
+from monitor.core.tallies import HOUR_S, MINUTE_S, Count, Key
 from monitor.core.words import utc
 from probes.model import ErrorClass, Outcome
 
@@ -101,7 +101,7 @@ class Hearing:
         """How many minutes are held."""
         return len(self._minutes)
 
-    def tell(self, key: Key, said: Tally) -> None:
+    def tell(self, key: Key, said: Count) -> None:
         """Count what was *said* of the minute, client and error class that *key* names."""
         outcome = ErrorClass(key.error).outcome if key.error else Outcome.GOOD
         if outcome not in (Outcome.GOOD, Outcome.BAD):

@@ -124,6 +124,14 @@ class Sketch:
         return bytes([_LAYOUT, *(byte for number in numbers for byte in _varint(number))])
 
     @classmethod
+    def of_counts(cls, counts: Mapping[int, int]) -> Sketch:
+        """Return the sketch of so many values by bucket, as :attr:`counts` tells them."""
+        assert all(0 <= bucket <= len(BOUNDS) and count > 0 for bucket, count in counts.items())
+        sketch = cls()
+        sketch._counts.update(counts)
+        return sketch
+
+    @classmethod
     def from_bytes(cls, stored: bytes) -> Sketch:
         """
         Return the sketch that *stored* was made of.

@@ -1,18 +1,17 @@
 """
-Sums of client reports by minute, and from these by hour, by day and of all time.
+Counts and sums of client reports by minute, and of these by hour, by day and of all time.
 
-They are the very sums that SQL makes of the rows (``imgmon db verify`` compares the two), but made of
-what a commit brings, once for all lengths of span: four groupings in SQL cost ten times as much.
+A commit counts what it brings, which is all that a state follows from; sums are made of many commits
+at once. They are the very sums that SQL makes of the rows (``imgmon db verify`` compares the two),
+but made once for all lengths of span: four groupings in SQL cost ten times as much.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import floor
 from typing import Final, NamedTuple
 
-from monitor.core.reports import Report
 from monitor.core.sketch import Sketch
 
 MINUTE_S: Final = 60
@@ -22,13 +21,23 @@ EVER_S: Final = 0  # The span of all time, which begins at 0.
 
 
 class Key(NamedTuple):
-    """What a sum is of; *at* is the start of its span, *error* is empty for pictures."""
+    """What is counted; *at* is the start of its span, *error* is empty for pictures."""
 
     span_s: int
     at: int
     target: str
     client: str
     error: str
+
+
+class Count(NamedTuple):
+    """The reports of one key: how many, and the start of the newest of them, wall time."""
+
+    n: int
+    newest_at: float
+
+
+Counts = Mapping[Key, Count]
 
 
 @dataclass(slots=True)
@@ -40,48 +49,20 @@ class Tally:
         n: How many.
         latency_us: Sum of the latencies of pictures, whole microseconds.
         latency: Those latencies.
-        newest_at: Start of the newest of them all, wall time.
     """
 
     n: int = 0
     latency_us: int = 0
     latency: Sketch = field(default_factory=Sketch)
-    newest_at: float = float("-inf")
 
     def add(self, other: Tally) -> None:
         """Count all that *other* has counted, too."""
         self.n += other.n
         self.latency_us += other.latency_us
         self.latency.merge(other.latency)
-        self.newest_at = max(self.newest_at, other.newest_at)
 
 
 Tallies = dict[Key, Tally]
-
-
-def by_minute(told: Iterable[tuple[str, Iterable[Report]]]) -> Tallies:
-    """Return the sums by minute of what clients told: (client, its reports)."""
-    groups: dict[Key, list[Report]] = {}
-    for client, reports in told:
-        for report in reports:
-            error = "" if report.error is None else report.error.value
-            minute = int(report.at // MINUTE_S) * MINUTE_S
-            groups.setdefault(Key(MINUTE_S, minute, report.target, client, error), []).append(
-                report
-            )
-    return {key: _tally(key, reports) for key, reports in groups.items()}
-
-
-def _tally(key: Key, reports: list[Report]) -> Tally:
-    # The time to a failure is no latency.
-    known = [r.latency_s for r in reports if r.latency_s is not None] if not key.error else []
-    return Tally(
-        n=len(reports),
-        # Halves go up, as in SQLite's round.
-        latency_us=sum(floor(value * 1e6 + 0.5) for value in known),
-        latency=Sketch(known),
-        newest_at=max(report.at for report in reports),
-    )
 
 
 def rolled_up(minutes: Tallies) -> Tallies:

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from monitor.core.reports import Report
 from monitor.core.schedule import Pass, next_fire, slot_of
 from monitor.core.snapshot import State
 from monitor.core.spec import Objective, Policy, PoolSpec, Profile, TargetSpec
-from monitor.core.tallies import by_minute
+from monitor.core.tallies import MINUTE_S, Count, Key
 from monitor.engine import Engine
 from monitor.replay.world import Service, World, luck
 from probes.model import ErrorClass, ProbeReason, ProbeResult
@@ -118,8 +117,9 @@ class Monitored:
             return
         ended = at + took_s
         self._advance(ended)
-        error = None if is_good else ErrorClass.OVERLOADED
-        told = by_minute([("client", [Report("", self._ids[index], at, error, took_s, 1)])])
+        error = "" if is_good else ErrorClass.OVERLOADED.value
+        minute = int(at // MINUTE_S) * MINUTE_S
+        told = {Key(MINUTE_S, minute, self._ids[index], "client", error): Count(1, at)}
         if self._engine.reported(told, ended):  # Nothing else of a report changes a state.
             self._note(index, ended)
             self._is_dirty = True
@@ -128,12 +128,13 @@ class Monitored:
     def _advance(self, now: float) -> None:
         """Send and judge every canary that is due until *now*, in order of time."""
         while self._due_at <= now:
-            due, index = min((self._due(watch), i) for i, watch in enumerate(self._watches))
+            dues = [self._due(watch) for watch in self._watches]
+            due = min(dues)
             if due > now:
                 self._due_at = due
                 return
-            watch = self._watches[index]
-            if watch.running is None:
+            index = dues.index(due)
+            if self._watches[index].running is None:
                 self._send(index, due)
             else:
                 self._judge(index)

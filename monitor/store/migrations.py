@@ -84,6 +84,14 @@ def _add_outbox(connection: Connection) -> None:
     _create_tables(connection, *outbox.TABLES)
 
 
+def _mark_summed_reports(connection: Connection) -> None:
+    # So far their sums were made by their own transactions.
+    connection.exec_driver_sql(
+        f"INSERT OR REPLACE INTO meta SELECT ?, coalesce(max(id), 0) FROM {reports.TABLE}",  # noqa: S608
+        (rollups.SUMMED_TO,),
+    )
+
+
 def _add_columns(connection: Connection, table: str, *names: str) -> None:
     """Add columns that may be null, unless the table was made with them."""
     there = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table})")}
@@ -111,6 +119,7 @@ STEPS: Final[tuple[Callable[[Connection], None], ...]] = (
     _index_by_kind,
     _add_reports,
     _add_outbox,
+    _mark_summed_reports,
 )
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 
 from monitor.errors import StoreError
 from monitor.limits import BUSY_TIMEOUT_MS
-from monitor.store.rollups import teach
+from monitor.store.rollups import give_bounds, teach
+
+# Of SQLite's machine, about a millisecond: then whoever waits for this processor gets it. The kernel may
+# take until its next tick, 4 ms, to let a reader's thread go before one that stores.
+_STEPS_A_TURN: Final = 5_000
 
 
 def open_for_writing(path: Path, pragmas: Sequence[str]) -> Engine:
@@ -32,9 +37,12 @@ def open_for_writing(path: Path, pragmas: Sequence[str]) -> Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
-        for statement in ("PRAGMA synchronous=NORMAL", *pragmas):
+        # With 8 MB what reports are grouped by needs no temporary file, for which there may be no place.
+        for statement in ("PRAGMA synchronous=NORMAL", "PRAGMA cache_size=-8192", *pragmas):
             connection.execute(statement)
+        connection.set_progress_handler(os.sched_yield, _STEPS_A_TURN)
         teach(connection)
+        give_bounds(connection)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from monitor.core.retention import Cutoffs
 from monitor.core.tallies import HOUR_S, MINUTE_S
+from monitor.store.rollups import SUMMED_ID
 from probes.model import ProbeKind
 
 _ROLLUP_KEY: Final = "target_id, kind, source, span_s, at, is_sample, error"
@@ -61,7 +62,7 @@ def sorts(cutoffs: Cutoffs) -> Iterator[Sort]:
         where = f"kind = '{kind.value}' AND {_IS_FREE.format(rows='probes')}"
         cutoff = cutoffs.free_calls if kind is ProbeKind.LIVENESS else cutoffs.probes
         yield Sort(kind.value, "probes", "id", "started_at", where, cutoff)
-    yield Sort("reports", "reports", "id", "received_at", "true", cutoffs.reports)
+    yield Sort("reports", "reports", "id", "received_at", f"id <= {SUMMED_ID}", cutoffs.reports)
     # Longer windows than these sums are read for go by days, which stay.
     for span_s, cutoff in ((MINUTE_S, cutoffs.report_minutes), (HOUR_S, cutoffs.report_hours)):
         yield Sort(f"rollups_{span_s}", "rollups", _ROLLUP_KEY, "at", f"span_s = {span_s}", cutoff)

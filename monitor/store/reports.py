@@ -1,9 +1,9 @@
 """
 Client reports in the store: raw rows for days, sums by minute, hour, day and of all time.
 
-The sums are made by the rows' own transaction, as those of probes are. Each speaks of one client, so
-that figures can bound its weight; a client is the *source* of a sum, with a prefix that no source of
-our own has.
+A commit writes rows alone; their sums follow (:mod:`monitor.store.summing`). Each sum speaks of one
+client, so that figures can bound its weight; a client is the *source* of a sum, with a prefix that no
+source of our own has.
 """
 
 from __future__ import annotations
@@ -27,18 +27,8 @@ from monitor.core.reports import (
     client_figures,
     outcome_of,
 )
-from monitor.core.tallies import (
-    DAY_S,
-    EVER_S,
-    HOUR_S,
-    MINUTE_S,
-    Key,
-    Tallies,
-    Tally,
-    by_minute,
-    rolled_up,
-)
-from monitor.store.rollups import CLIENT, add_reports, client_of
+from monitor.core.tallies import DAY_S, EVER_S, HOUR_S, MINUTE_S, Count, Counts, Key
+from monitor.store.rollups import CLIENT, SUMMED_TO, client_of
 from probes.model import ErrorClass
 
 TABLE: Final = "reports"
@@ -54,6 +44,10 @@ _INSERT: Final = (
     "json_extract(value, '$[2]'), json_extract(value, '$[3]'), json_extract(value, '$[4]'), "
     "json_extract(value, '$[5]') FROM json_each(?) WHERE true "
     "ON CONFLICT (client, report_id) DO NOTHING"
+)
+_COUNTS: Final = (
+    f"SELECT CAST(at / {MINUTE_S} AS INTEGER) * {MINUTE_S}, target_id, client, coalesce(error, ''), "  # noqa: S608
+    f"count(*), max(at) FROM {TABLE} WHERE id > ? GROUP BY 1, 2, 3, 4"
 )
 
 
@@ -80,18 +74,18 @@ class ReportRow(SQLModel, table=True):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of a body of reports: those that are new, in their order, and the others' number."""
+    """What became of a body of reports: how many are new, and how many were there."""
 
-    new: tuple[Report, ...]
+    accepted: int
     duplicates: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """What one call of a client brings; *text* is what :func:`text_of` makes of its reports."""
+    """What one call of a client brings: *count* reports, and what :func:`text_of` makes of them."""
 
     client: str
-    reports: Sequence[Report]
+    count: int
     text: str
     received_at: float
     skew_s: float
@@ -102,38 +96,27 @@ def text_of(reports: Sequence[Report]) -> str:
     return json.dumps(reports, separators=(",", ":"))
 
 
-def store(connection: Connection, bodies: Sequence[Body]) -> tuple[list[Stored], Tallies]:
+def store(connection: Connection, bodies: Sequence[Body]) -> tuple[list[Stored], Counts]:
     """
     Store what is new of *bodies*; an id that its client has used before changes nothing.
 
-    Returns what became of each, and what all that is new comes to by minute.
+    Returns what became of each, and the counts by minute of all that is new.
     """
-    stored = [_insert(connection, body) for body in bodies]
-    clients = [body.client for body in bodies]
-    new = [one.new for one in stored]
-    minutes = by_minute(zip(clients, new, strict=True))
-    if minutes:
-        add_reports(connection, rolled_up(minutes))
-    return stored, minutes
-
-
-def _insert(connection: Connection, body: Body) -> Stored:
-    newest = f"SELECT coalesce(max(id), 0) FROM {TABLE}"  # noqa: S608
-    before = connection.exec_driver_sql(newest).scalar_one()
-    values = (body.client, body.received_at, body.skew_s, body.text)
-    count, reports = connection.exec_driver_sql(_INSERT, values).rowcount, body.reports
-    if count == len(reports):
-        return Stored(tuple(reports), 0)
-    found = connection.exec_driver_sql(
-        f"SELECT report_id FROM {TABLE} WHERE id > ?",  # noqa: S608
-        (before,),
+    before: int = connection.exec_driver_sql(
+        f"SELECT coalesce(max(id), 0) FROM {TABLE}"  # noqa: S608
+    ).scalar_one()
+    # Ids begin anew when no row is left.
+    connection.exec_driver_sql(
+        "UPDATE meta SET value = ? WHERE key = ? AND CAST(value AS INTEGER) > ?",
+        (str(before), SUMMED_TO, before),
     )
-    new = set(found.scalars())
-    # The first of two with one id in a body is the one that was stored.
-    kept = {report.id: report for report in reversed(reports) if report.id in new}
-    return Stored(
-        tuple(report for report in reports if kept.get(report.id) is report), len(reports) - count
-    )
+    stored = []
+    for body in bodies:
+        values = (body.client, body.received_at, body.skew_s, body.text)
+        accepted = connection.exec_driver_sql(_INSERT, values).rowcount
+        stored.append(Stored(accepted, body.count - accepted))
+    counts = connection.exec_driver_sql(_COUNTS, (before,)).all()
+    return stored, {Key(MINUTE_S, *key): Count(n, newest_at) for *key, n, newest_at in counts}
 
 
 def recent(connection: Connection, since: float) -> Iterator[tuple[str, Report]]:
@@ -147,11 +130,11 @@ def recent(connection: Connection, since: float) -> Iterator[tuple[str, Report]]
         yield client, Report(report_id, target, at, cause, latency_s, attempt)
 
 
-def minutes(connection: Connection, since: float) -> Tallies:
+def minutes(connection: Connection, since: float) -> Counts:
     """
     Return the reports there were of each key from the minute that holds *since* on.
 
-    Counts alone. Stored sums do not say when in a minute the newest was: it is given as the end.
+    Stored sums do not say when in a minute the newest was: it is given as the end.
     """
     found = connection.exec_driver_sql(
         "SELECT at, target_id, source, error, n FROM rollups "  # noqa: S608
@@ -160,7 +143,7 @@ def minutes(connection: Connection, since: float) -> Tallies:
         (since // MINUTE_S * MINUTE_S, CLIENT),
     )
     return {
-        Key(MINUTE_S, at, target, client_of(source), error): Tally(n=n, newest_at=at + MINUTE_S)
+        Key(MINUTE_S, at, target, client_of(source), error): Count(n, at + MINUTE_S)
         for at, target, source, error, n in found
     }
 

@@ -3,7 +3,8 @@ Roll-ups: what rows came to, by target and UTC day, kept for good and made with 
 
 One statement defines them: it fills them when an old file is upgraded, adds each
 batch of new rows to them in the batch's own transaction, and is what ``imgmon db verify`` holds them
-against. So they cannot disagree with the rows they were made of, and stay when those are pruned.
+against. So they cannot disagree with the rows they were made of, and stay when those are pruned. Those
+of reports follow their rows (:mod:`monitor.store.summing`).
 
 A key is one target, kind, source, error class and span, samples of the schedule apart from all other
 probes: only they may enter availability. Spans are UTC days, and all time. A canary comes a few times an hour, so a row for each
@@ -26,7 +27,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 from sqlmodel import Session
 
-from monitor.core.sketch import Sketch
+from monitor.core.sketch import BOUNDS, Sketch
 from monitor.core.snapshot import GapReason, ProbeCount, Totals
 from monitor.core.tallies import DAY_S, EVER_S, HOUR_S, MINUTE_S, Tallies
 from probes.model import ErrorClass, Outcome, ProbeKind
@@ -34,6 +35,11 @@ from probes.model import ErrorClass, Outcome, ProbeKind
 SOURCE: Final = "canary"  # Probes of our own, free calls among them.
 CLIENT: Final = "report"  # The kind of what clients report; the source is the client.
 _OF_CLIENT: Final = "client/"
+# The fact of the file up to which id reports are in the sums, and the expression that it is in SQL.
+SUMMED_TO: Final = "reports_summed_to"
+SUMMED_ID: Final = (
+    f"coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = '{SUMMED_TO}'), 0)"  # noqa: S608
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +135,23 @@ def _reports(span_s: int) -> _RollUp:
 
 # What the sums of reports have to be; they are made by :func:`add_reports`.
 _REPORTS: Final = {span_s: _reports(span_s) for span_s in (MINUTE_S, HOUR_S, DAY_S)}
+# Rows as JSON, and their sketches in a row: where each begins, from 1, and its length, 0 for none.
 _ADD: Final = (
-    f"INSERT INTO rollups VALUES (?, '{CLIENT}', ?, ?, ?, 0, ?, ?, 0, 0.0, ?, 0, ?) "  # noqa: S608
-    f"ON CONFLICT DO UPDATE SET {_ADDING}"
+    "INSERT INTO rollups SELECT json_extract(value, '$[0]'), "  # noqa: S608
+    f"'{CLIENT}', json_extract(value, '$[1]'), json_extract(value, '$[2]'), "
+    "json_extract(value, '$[3]'), 0, json_extract(value, '$[4]'), json_extract(value, '$[5]'), 0, 0.0, "
+    "json_extract(value, '$[6]'), 0, CASE WHEN json_extract(value, '$[8]') THEN "
+    "substr(?, json_extract(value, '$[7]'), json_extract(value, '$[8]')) END "
+    "FROM json_each(?) WHERE true ON CONFLICT DO UPDATE SET n = n + excluded.n, "
+    "latency_us = latency_us + excluded.latency_us, sketch = excluded.sketch"
+)
+_SKETCHES: Final = (
+    "SELECT json_group_array(json_array(k.key, hex(sketch))) "  # noqa: S608
+    "FROM json_each(?) AS k CROSS JOIN rollups "
+    f"ON target_id = json_extract(k.value, '$[0]') AND kind = '{CLIENT}' "
+    "AND source = json_extract(k.value, '$[1]') AND span_s = json_extract(k.value, '$[2]') "
+    "AND at = json_extract(k.value, '$[3]') AND is_sample = 0 "
+    "AND error = json_extract(k.value, '$[4]') WHERE sketch IS NOT NULL"
 )
 
 
@@ -175,6 +195,15 @@ def teach(connection: sqlite3.Connection) -> None:
     connection.create_aggregate("sketch", 1, _SketchOf)  # type: ignore[arg-type] # None is no step.
 
 
+def give_bounds(connection: sqlite3.Connection) -> None:
+    """Give a connection that writes the bounds of sketches as a table of its own."""
+    connection.execute(
+        "CREATE TEMP TABLE sketch_bounds (bound REAL PRIMARY KEY, bucket INTEGER) WITHOUT ROWID"
+    )
+    rows = ((bound, bucket) for bucket, bound in enumerate(BOUNDS))
+    connection.executemany("INSERT INTO sketch_bounds VALUES (?, ?)", rows)
+
+
 @contextmanager
 def rolled_up(connection: Connection, tables: Collection[str]) -> Iterator[None]:
     """Add what is inserted into *tables* within to its roll-ups, when it ends well."""
@@ -190,15 +219,24 @@ def rolled_up(connection: Connection, tables: Collection[str]) -> Iterator[None]
 
 
 def add_reports(connection: Connection, sums: Tallies) -> None:
-    """Add *sums* of reports, of all lengths of span, to those there are."""
-    rows = [
-        (
-            key.target, _OF_CLIENT + key.client, key.span_s, key.at, key.error, tally.n,
-            tally.latency_us, tally.latency.to_bytes() if tally.latency.n else None,
-        )
-        for key, tally in sums.items()
-    ]  # fmt: skip
-    connection.exec_driver_sql(_ADD, rows)
+    """
+    Add *sums* of reports, of all lengths of span, to those there are.
+
+    Sketches are merged here, and rows go in and out as one value: a statement that calls functions of
+    ours, or has many rows, lets go of the interpreter at each and takes it again at once, and a thread
+    that waits for it meanwhile seldom gets it.
+    """
+    keys = [(k.target, _OF_CLIENT + k.client, k.span_s, k.at, k.error) for k in sums]
+    found = connection.exec_driver_sql(_SKETCHES, (json.dumps(keys),)).scalar_one()
+    known = {place: bytes.fromhex(sketch) for place, sketch in json.loads(found)}
+    rows, sketches = [], bytearray()
+    for place, (key, tally) in enumerate(zip(keys, sums.values(), strict=True)):
+        if place in known:
+            tally.latency.merge_bytes(known[place])
+        sketch = tally.latency.to_bytes() if tally.latency.n else b""
+        rows.append((*key, tally.n, tally.latency_us, len(sketches) + 1, len(sketch)))
+        sketches += sketch
+    connection.exec_driver_sql(_ADD, (bytes(sketches), json.dumps(rows)))
 
 
 def client_of(source: str) -> str:
@@ -258,7 +296,9 @@ def report_disagreements(connection: Connection, span_s: int, since: float) -> I
     """
     of = _REPORTS[span_s]
     by = ", ".join(str(key + 1) for key in range(of.keys))
-    rows = connection.exec_driver_sql(f"{of.of('at >= ?')} ORDER BY {by}", (since,))
+    rows = connection.exec_driver_sql(
+        f"{of.of(f'at >= ? AND id <= {SUMMED_ID}')} ORDER BY {by}", (since,)
+    )
     sums = connection.exec_driver_sql(
         f"SELECT * FROM {of.table} WHERE kind = ? AND span_s = ? AND at >= ? ORDER BY {by}",  # noqa: S608
         (CLIENT, span_s, since),

@@ -7,7 +7,9 @@ A daemon in a process of its own on a new file, ten targets; two more processes 
 under four tokens and read the order 100 times a second, over connections that stay open. Prints the
 most that is taken, each batch answered after its commit; the order's p99 while 20 000 reports a second
 come, against its p99 of quiet rounds in between, as a ratio of medians; and, after a SIGKILL, whether
-all that was accepted is in the file. All three processes share the cores.
+all that was accepted is in the file. All three processes share the cores. The reader reads at random,
+in no rhythm with the senders, and runs as a real-time process where it may (it says so), or half of
+what it measured would be its own wait for a core after the answer had come.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -130,13 +132,16 @@ async def send(port: int, texts: list[str], seconds: float, rows_a_s: float) -> 
 
 
 def read(port: int, seconds: float) -> None:
-    """Read the order at a steady pace; prints every time in milliseconds."""
+    """Read the order at random; prints every time in milliseconds."""
+    rng = random.Random(port)
+    with suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.connect()
     connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    times, began = [], time.perf_counter()
-    for number in range(int(seconds * READS_A_S)):
-        time.sleep(max(0.0, began + number / READS_A_S - time.perf_counter()))
+    times, end = [], time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        time.sleep(rng.expovariate(READS_A_S))
         started = time.perf_counter()
         connection.request("GET", "/v1/pools/image/priority")
         answer = connection.getresponse()
@@ -155,6 +160,14 @@ def begin(role: str, *arguments: object) -> subprocess.Popen[str]:
 def said(process: subprocess.Popen[str]):
     """What the process printed."""
     return json.loads(process.communicate()[0])
+
+
+def is_real_time() -> bool:
+    """Whether a process of ours may be a real-time one."""
+    code = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
+    return not subprocess.run(
+        [sys.executable, "-c", code], check=False, stderr=subprocess.DEVNULL
+    ).returncode
 
 
 def p99(times: list[float]) -> float:
@@ -227,7 +240,8 @@ def main() -> None:
     print(
         f"order: p99 {statistics.median(busy):.2f} ms at {paced['taken'] / paced['s']:,.0f} reports/s, "
         f"{statistics.median(idle):.2f} ms idle: "
-        f"{statistics.median(busy) / statistics.median(idle):.2f} times"
+        f"{statistics.median(busy) / statistics.median(idle):.2f} times over {ROUNDS} rounds of "
+        f"{seconds:g} s; reader {'real-time' if is_real_time() else 'at normal priority'}"
     )
     print(f"after SIGKILL: {taken} accepted, {stored} in the file")
 

@@ -42,6 +42,7 @@ from monitor.core.reports import Report
 from monitor.store.opening import open_for_writing
 from monitor.store.reports import Body, store, text_of
 from monitor.store.rollups import fill
+from monitor.store.summing import add, unsummed
 from monitor.store.tables import probe_values
 from monitor.store.writer import Writer
 from probes.model import (
@@ -181,10 +182,11 @@ def add_client_reports(path: Path) -> None:
             for n in range(count)
         ]
         client = f"client-{first // count % 3}"
-        text = text_of(found)
-        body = Body(client=client, reports=found, text=text, received_at=at + span_s, skew_s=0.0)
+        text, received_at = text_of(found), at + span_s
+        body = Body(client=client, count=count, text=text, received_at=received_at, skew_s=0.0)
         with engine.begin() as connection:
             store(connection, [body])
+            add(connection, unsummed(connection))
     engine.dispose()
 
 

@@ -22,10 +22,14 @@ from sqlalchemy import Connection
 from monitor import tokens
 from monitor.clock import SystemClock
 from monitor.core.reports import Report, Sums, client_figures
+from monitor.core.retention import Retention, cutoffs
 from monitor.core.snapshot import State
 from monitor.limits import REPORTS_WAITING_MAX
 from monitor.store import reports as rows
+from monitor.store import summing
+from monitor.store.pruning import prune, sorts
 from monitor.store.reader import Reader
+from monitor.store.summing import add, sum_up, unsummed
 from monitor.store.verify import checks
 from monitor.store.writer import Writer
 from monitor.tokens import Scope
@@ -364,7 +368,7 @@ async def test_a_restart_forgets_no_failure_and_no_figure(world, tmp_path):
 def a_body(name, reports, at=NOW):
     """What a call brings."""
     text = rows.text_of(reports)
-    return rows.Body(client=name, reports=reports, text=text, received_at=at, skew_s=0.0)
+    return rows.Body(client=name, count=len(reports), text=text, received_at=at, skew_s=0.0)
 
 
 def by_hand(found, target, since):
@@ -377,6 +381,23 @@ def by_hand(found, target, since):
             if report.error is None:
                 sums.latency.add(report.latency_s)
     return client_figures(list(clients.values())) if clients else None
+
+
+def new_of(made, name, reports):
+    """Those of *reports* whose ids their client has not used before, in *made* or in a row before."""
+    known = {report.id for client, report in made if client == name}
+    first = {report.id: report for report in reversed(reports) if report.id not in known}
+    return [(name, report) for report in reports if first.get(report.id) is report]
+
+
+def counts_of(found):
+    """How many (client, report) there are by minute, target, client and error, and the newest."""
+    counts = {}
+    for name, report in found:
+        minute, error = int(report.at // 60) * 60, report.error.value if report.error else ""
+        n, newest = counts.get(key := (60, minute, report.target, name, error), (0, 0.0))
+        counts[key] = (n + 1, max(newest, report.at))
+    return counts
 
 
 def wrong(connection):
@@ -420,9 +441,14 @@ def test_figures_from_sums_are_those_of_the_rows(tmp_path, seed):
         def work(connection: Connection, name=name, reports=reports):
             return rows.store(connection, [a_body(name, reports)])
 
-        (stored,), _ = writer.ask(work).result(10)
-        assert len(reports) == len(stored.new) + stored.duplicates
-        made += [(name, report) for report in stored.new]
+        (stored,), counts = writer.ask(work).result(10)
+        new = new_of(made, name, reports)
+        assert (len(new), len(reports)) == (stored.accepted, stored.accepted + stored.duplicates)
+        assert counts_of(new) == counts
+        made += new
+        if rng.random() < 0.3:
+            sum_up(writer)
+    sum_up(writer)
     writer.close()
     spans = {"1h": 3600.0, "6h": 21_600.0, "24h": 86_400.0, "7d": 604_800.0, "30d": 2_592_000.0}
     with closing(Reader(tmp_path / "a.db")) as reader, reader.snapshot() as connection:
@@ -448,6 +474,7 @@ import sys
 from pathlib import Path
 from monitor.core.reports import Report
 from monitor.store import reports as rows
+from monitor.store.summing import sum_up
 from monitor.store.writer import Writer
 
 writer = Writer(Path(sys.argv[1]))
@@ -457,14 +484,16 @@ while True:
     batch = [Report(f"{sys.argv[2]}-{number + n}", "alpha", 1e9, None, 1.0, 1) for n in range(50)]
     number += 50
     text = rows.text_of(batch)
-    body = rows.Body(client="shop", reports=batch, text=text, received_at=1e9, skew_s=0.0)
+    body = rows.Body(client="shop", count=50, text=text, received_at=1e9, skew_s=0.0)
     (stored,), _ = writer.ask(lambda c: rows.store(c, [body])).result(30)
-    print(len(stored.new), flush=True)
+    print(stored.accepted, flush=True)
+    if number % 150 == 0:
+        sum_up(writer)
 """
 
 
 def test_a_kill_loses_nothing_that_was_accepted(tmp_path):
-    """Whatever was said to be stored is there, and what was not said may be."""
+    """Whatever was said to be stored is there, once in the sums; what was not said may be, too."""
     path, said = tmp_path / "a.db", 0
     for life in range(5):
         with subprocess.Popen(
@@ -474,12 +503,126 @@ def test_a_kill_loses_nothing_that_was_accepted(tmp_path):
                 said += int(process.stdout.readline())
             os.kill(process.pid, signal.SIGKILL)
             said += sum(int(line) for line in process.stdout if line.endswith("\n"))
+    summed_up(path)
     with closing(Reader(path)) as reader, reader.snapshot() as connection:
         kept = len(list(rows.recent(connection, 0.0)))
         figures = rows.figures(connection, lambda _: {"30d": 2_592_000.0}, 1e9, {})
 
+        assert [] == wrong(connection)
     assert said <= kept <= said + 5 * 50
     assert kept == sum(figures.totals.values())
+
+
+def summed_up(path, work=lambda _: None):
+    """All of a file is summed up, after some *work* on it; how many reports its sums know then."""
+    writer = Writer(path)
+    writer.start()
+    writer.ask(work).result(30)
+    sum_up(writer)
+    writer.close()
+    with closing(sqlite3.connect(path)) as raw:
+        ((n,),) = raw.execute("SELECT sum(n) FROM rollups WHERE kind = 'report' AND span_s = 0")
+    return n
+
+
+def told(*ids, at=NOW):
+    """What stores a body of *ids*."""
+    reports = [Report(name, "alpha", at, None, 1.0, 1) for name in ids]
+    return lambda connection: rows.store(connection, [a_body("shop", reports, at)])
+
+
+def test_rows_after_a_file_was_emptied_are_summed_up(tmp_path):
+    """Their ids begin anew, and must not be taken for those of rows that are gone."""
+    path = tmp_path / "a.db"
+    assert 3 == summed_up(path, told("a", "b", "c"))
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("DELETE FROM reports")
+        raw.commit()
+
+    assert 5 == summed_up(path, told("d", "e"))
+
+
+def test_no_row_is_pruned_that_is_in_no_sum(tmp_path):
+    """However old it is: a daemon that was killed sums it up at its next start."""
+    path = tmp_path / "a.db"
+    summed_up(path, told("a", "b"))
+    writer = Writer(path)
+    writer.start()
+    writer.ask(told("c")).result(10)
+    later = NOW + 30 * 86_400
+    (sort,) = [s for s in sorts(cutoffs(Retention(), later)) if s.name == "reports"]
+    pruned = writer.ask(lambda connection: prune(connection, sort, 100)).result(10)
+    writer.close()
+
+    assert 2 == pruned
+    assert 3 == summed_up(path)
+
+
+def test_sums_of_an_older_version_are_not_made_again(tmp_path):
+    """It made them with their rows, and knew no mark."""
+    path = tmp_path / "a.db"
+    summed_up(path, told("a", "b", "c"))
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("DELETE FROM meta WHERE key = 'reports_summed_to'")
+        raw.execute("PRAGMA user_version = 11")
+        raw.commit()
+
+    assert 3 == summed_up(path)
+    assert 4 == summed_up(path, told("d"))
+
+
+def test_many_rows_are_summed_up_a_part_at_a_time(tmp_path, monkeypatch):
+    """Money that is asked for waits for one part at most; all parts are added at once."""
+    monkeypatch.setattr(summing, "REPORTS_SUMMED_AT_ONCE", 2)
+    writer = Writer(tmp_path / "a.db")
+    writer.start()
+    writer.ask(told("a", "b", "c")).result(10)
+    first = writer.ask(unsummed).result(10)
+    assert 2 == sum(tally.n for tally in first.minutes.values())
+    both = writer.ask(lambda connection: unsummed(connection, first)).result(10)
+    assert 3 == sum(tally.n for tally in both.minutes.values())
+    assert writer.ask(lambda connection: unsummed(connection, both)).result(10) is None
+    writer.close()
+    assert 3 == summed_up(tmp_path / "a.db")
+
+
+def test_two_that_sum_up_at_once_count_nothing_twice(tmp_path):
+    """A stopping daemon sums up while the thread of its last time may still be at it."""
+    writer = Writer(tmp_path / "a.db")
+    writer.start()
+    writer.ask(told("a", "b", "c")).result(10)
+    found = writer.ask(unsummed).result(10)
+    for _ in range(2):
+        writer.ask(lambda connection: add(connection, found)).result(10)
+    writer.close()
+    assert 3 == summed_up(tmp_path / "a.db")
+
+
+async def test_sums_follow_what_came(world):
+    """A second later, whoever asks for figures or not."""
+    daemon, _, send = world
+    await send(row(daemon, 1), row(daemon, 2))
+
+    def summed():
+        with daemon.reader.snapshot() as connection:
+            return sum(count.n for count in rows.minutes(connection, 0.0).values())
+
+    await until(lambda: summed() == 2)
+
+
+async def test_what_a_killed_daemon_did_not_sum_up_its_next_start_hears(world):
+    """Its failures count, and its rows are in the figures."""
+    daemon, *_ = world
+    await daemon.stop()
+    writer = Writer(daemon.config.store_path)
+    writer.start()
+    failed = Report("r", "flash", daemon.clock.wall(), ErrorClass.TIMEOUT, 1.0, 1)
+    body = a_body("shop", [failed], daemon.clock.wall())
+    writer.ask(lambda connection: rows.store(connection, [body])).result(10)
+    writer.close()
+    async with running(daemon.config) as later:
+        assert State.SUSPECT is later.engine.health("flash", later.clock.wall()).state
+        await until(lambda: later.engine.reports.totals)
 
 
 async def test_a_store_that_refuses_is_told_and_nothing_is_taken(world):

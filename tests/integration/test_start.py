@@ -60,7 +60,7 @@ def fill(path: Path) -> None:
         writer.submit_probe(result, "google", "here")
         writer.submit_gap("alpha", GapReason.MISSED, at, 60.0)
     told = [Report(f"r-{n}", "alpha", NOW - 60.0 * n, None, 3.0, 1) for n in range(50)]
-    body = Body(client="shop", reports=told, text=text_of(told), received_at=NOW, skew_s=0.0)
+    body = Body(client="shop", count=50, text=text_of(told), received_at=NOW, skew_s=0.0)
     writer.ask(partial(store, bodies=[body])).result()
     writer.close()
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.core.hearsay import HORIZON_S, NOTHING, Hearing, answer_due, demoted
-from monitor.core.reports import Report
+from monitor.core.sketch import Sketch
 from monitor.core.snapshot import Health, State
 from monitor.core.spec import Policy
-from monitor.core.tallies import MINUTE_S, by_minute, rolled_up
+from monitor.core.tallies import MINUTE_S, Count, Counts, Key, Tally, rolled_up
 from probes.model import ErrorClass, Outcome
 
 AT = 1_800_000_000.0  # The start of a minute.
@@ -32,9 +32,20 @@ tellings = st.lists(
 canaries = st.none() | st.floats(0, 2 * HORIZON_S).map(lambda s: AT + s)
 
 
-def a_report(at: float, error: ErrorClass | None = None) -> Report:
-    """A report *at* seconds after a moment."""
-    return Report(f"r{at}", "alpha", AT + at, error, 1.0, 1)
+def by_minute(client: str, said: Iterable[tuple[float, ErrorClass | None]]) -> Counts:
+    """What *client* said (seconds after a moment, error) by minute, as the store counts it."""
+    found: dict[Key, Count] = {}
+    for at, error in said:
+        key = key_of(client, AT + at, error)
+        n, newest_at = found.get(key, Count(0, 0.0))
+        found[key] = Count(n + 1, max(newest_at, AT + at))
+    return found
+
+
+def key_of(client: str, at: float, error: ErrorClass | None) -> Key:
+    """What a report is counted under."""
+    minute = int(at // MINUTE_S) * MINUTE_S
+    return Key(MINUTE_S, minute, "alpha", client, error.value if error else "")
 
 
 def told(*tellings: tuple[str, float, ErrorClass | None], batch: int = 1) -> Hearing:
@@ -43,8 +54,8 @@ def told(*tellings: tuple[str, float, ErrorClass | None], batch: int = 1) -> Hea
     for first in range(0, len(tellings), batch):
         part = tellings[first : first + batch]
         for client in dict.fromkeys(name for name, _, _ in part):
-            reports = [a_report(at, error) for name, at, error in part if name == client]
-            for key, said in by_minute([(client, reports)]).items():
+            one = [(at, error) for name, at, error in part if name == client]
+            for key, said in by_minute(client, one).items():
                 hearing.tell(key, said)
     return hearing
 
@@ -65,7 +76,7 @@ def test_the_order_and_the_bodies_in_which_reports_come_change_nothing(
     other = told(*shuffled[: len(shuffled) // 2], batch=batch)
     other.listen(AT + now, good_at)
     for client, at, error in shuffled[len(shuffled) // 2 :]:
-        for key, said in by_minute([(client, [a_report(at, error)])]).items():
+        for key, said in by_minute(client, [(at, error)]).items():
             other.tell(key, said)
 
     assert one.listen(AT + now, good_at) == other.listen(AT + now, good_at)
@@ -233,12 +244,13 @@ def test_only_a_healthy_target_is_demoted_and_only_to_suspect(state):
 )  # fmt: skip
 def test_sums_of_all_spans_are_sums_of_the_same_reports(rows):
     """However they are grouped; of failures no latency is counted."""
-    reports = [
-        (client, [Report(str(n), "alpha", AT + at, error, latency_s, 1)])
-        for n, (client, at, error, latency_s) in enumerate(rows)
-    ]
-    sums = rolled_up(by_minute(reports))
-    pictures = [one.latency_s for _, (one,) in reports if one.error is None and one.latency_s]
+    minutes: dict[Key, Tally] = {}
+    for client, at, error, latency_s in rows:
+        told = [] if error or latency_s is None else [latency_s]
+        one = Tally(1, round(sum(told) * 1e6), Sketch(told))
+        minutes.setdefault(key_of(client, AT + at, error), Tally()).add(one)
+    sums = rolled_up(minutes)
+    pictures = [latency_s for _, _, error, latency_s in rows if error is None and latency_s]
     for span_s in (60, 3600, 86_400, 0):
         of = {key: tally for key, tally in sums.items() if key.span_s == span_s}
         assert len(rows) == sum(tally.n for tally in of.values())
@@ -252,7 +264,7 @@ def test_a_daemon_that_runs_for_hours_holds_no_more_than_two_of_them():
     hearing = Hearing()
     for minute in range(400):
         at = minute * MINUTE_S
-        for key, said in by_minute([("shop", [a_report(at)])]).items():
+        for key, said in by_minute("shop", [(at, None)]).items():
             hearing.tell(key, said)
         hearing.listen(AT + at, None)
 

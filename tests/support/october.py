@@ -13,6 +13,7 @@ from monitor.core.reports import Report
 from monitor.core.snapshot import GapReason
 from monitor.engine import Engine
 from monitor.store.reports import Body, store, text_of
+from monitor.store.summing import sum_up
 from monitor.store.writer import Writer
 from probes.model import ErrorClass, ProbeReason, ProbeResult
 
@@ -101,6 +102,7 @@ def write_month(path: Path) -> None:
         for slot in slots:
             writer.submit_gap("thin", reason, OCTOBER + slot * SLOT_S, SLOT_S)
     writer.ask(partial(store, bodies=list(_bodies()))).result()
+    sum_up(writer)
     writer.flush(60.0)
     writer.close()
 
@@ -129,7 +131,9 @@ def _bodies() -> Iterator[Body]:
             if client == "app":
                 told.append(Report(f"{day}-w", "outages", start, ErrorClass.RATE_LIMITED, None, 1))
             at = start + DAY_S
-            yield Body(client=client, reports=told, text=text_of(told), received_at=at, skew_s=0.0)
+            yield Body(
+                client=client, count=len(told), text=text_of(told), received_at=at, skew_s=0.0
+            )
 
 
 def a_probe(

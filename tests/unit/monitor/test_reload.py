@@ -25,6 +25,7 @@ from monitor.config.difference import (
 )
 from monitor.errors import ConfigError
 from monitor.reloading import ReloadRefusedError, Reloads, Stage
+from monitor.serve import settle
 
 pytestmark = pytest.mark.anyio
 TEXT = """
@@ -247,3 +248,23 @@ async def test_a_writer_that_never_ends_is_not_waited_for_for_ever():
         await asyncio.gather(writer, return_exceptions=True)
 
     assert writer.cancelled()
+
+
+def test_a_daemon_that_was_exchanged_is_let_go_of():
+    """What was set aside is no longer looked at, until the next exchange lets go of it."""
+
+    class Knot:
+        def __init__(self) -> None:
+            self.itself = self
+
+    knot = Knot()
+    gone = weakref.ref(knot)
+    try:
+        settle()
+        del knot
+        gc.collect()
+        assert gone() is not None
+        settle()
+        assert gone() is None
+    finally:
+        gc.unfreeze()
