@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Generator
 from typing import Final, TypeAlias, TypeVar
 
@@ -18,6 +19,8 @@ SLICE_S: Final = 0.003
 
 async def step_aside() -> None:
     """Let the event loop read what has come meanwhile, and then answer it: once would be for reading."""
+    # Where cores are few, who was just answered may wait for this one until the kernel's next tick, 4 ms.
+    os.sched_yield()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
 

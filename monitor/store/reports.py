@@ -8,12 +8,12 @@ source of our own has.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor
 from typing import Final
 
+from pydantic_core import to_json
 from sqlalchemy import Connection, Index
 from sqlmodel import Field, SQLModel
 
@@ -93,7 +93,12 @@ class Body:
 
 def text_of(reports: Sequence[Report]) -> str:
     """Return *reports* as the statement takes them."""
-    return json.dumps(reports, separators=(",", ":"))
+    # Of plain values: a quarter of the time that others take, or the standard library.
+    plain = [
+        (id_, target, at, None if error is None else error.value, latency_s, attempt)
+        for id_, target, at, error, latency_s, attempt in reports
+    ]
+    return to_json(plain).decode()
 
 
 def store(connection: Connection, bodies: Sequence[Body]) -> tuple[list[Stored], Counts]:

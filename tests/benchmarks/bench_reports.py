@@ -7,9 +7,8 @@ A daemon in a process of its own on a new file, ten targets; two more processes 
 under four tokens and read the order 100 times a second, over connections that stay open. Prints the
 most that is taken, each batch answered after its commit; the order's p99 while 20 000 reports a second
 come, against its p99 of quiet rounds in between, as a ratio of medians; and, after a SIGKILL, whether
-all that was accepted is in the file. All three processes share the cores. The reader reads at random,
-in no rhythm with the senders, and runs as a real-time process where it may (it says so), or half of
-what it measured would be its own wait for a core after the answer had come.
+all that was accepted is in the file. All three processes share the cores. The reader reads at random, in
+no rhythm with the senders.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -134,8 +133,6 @@ async def send(port: int, texts: list[str], seconds: float, rows_a_s: float) -> 
 def read(port: int, seconds: float) -> None:
     """Read the order at random; prints every time in milliseconds."""
     rng = random.Random(port)
-    with suppress(PermissionError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.connect()
     connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -160,14 +157,6 @@ def begin(role: str, *arguments: object) -> subprocess.Popen[str]:
 def said(process: subprocess.Popen[str]):
     """What the process printed."""
     return json.loads(process.communicate()[0])
-
-
-def is_real_time() -> bool:
-    """Whether a process of ours may be a real-time one."""
-    code = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
-    return not subprocess.run(
-        [sys.executable, "-c", code], check=False, stderr=subprocess.DEVNULL
-    ).returncode
 
 
 def p99(times: list[float]) -> float:
@@ -241,7 +230,7 @@ def main() -> None:
         f"order: p99 {statistics.median(busy):.2f} ms at {paced['taken'] / paced['s']:,.0f} reports/s, "
         f"{statistics.median(idle):.2f} ms idle: "
         f"{statistics.median(busy) / statistics.median(idle):.2f} times over {ROUNDS} rounds of "
-        f"{seconds:g} s; reader {'real-time' if is_real_time() else 'at normal priority'}"
+        f"{seconds:g} s"
     )
     print(f"after SIGKILL: {taken} accepted, {stored} in the file")
 
