@@ -8,6 +8,7 @@ source of our own has.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor
@@ -231,14 +232,17 @@ def _sums(connection: Connection, target: str, spans: Iterable[_Span]) -> list[S
     """Return the sums of each client over all that begins in *spans*."""
     by_source: dict[str, Sums] = {}
     for span in spans:
-        for source, error, n, sketch in connection.exec_driver_sql(
-            "SELECT source, error, n, sketch FROM rollups "
+        # One row, as all that is many: monitor.store.rollups.add_reports.
+        found = connection.exec_driver_sql(
+            "SELECT json_group_array(json_array(source, error, n, hex(sketch))) FROM rollups "
             "WHERE target_id = ? AND kind = ? AND span_s = ? AND at >= ? AND at < ?",
             (target, CLIENT, *span),
-        ):
-            sums = by_source.setdefault(source, Sums())
-            cause = ErrorClass(error) if error else None
+        ).scalar_one()
+        for source, error, n, sketch in json.loads(found):
+            if source not in by_source:
+                by_source[source] = Sums()
+            sums, cause = by_source[source], ErrorClass(error) if error else None
             sums.errors[cause] = sums.errors.get(cause, 0) + n
-            if sketch is not None:
-                sums.latency.merge_bytes(sketch)
+            if sketch:
+                sums.latency.merge_bytes(bytes.fromhex(sketch))
     return list(by_source.values())
