@@ -24,7 +24,9 @@ from monitor.core.reports import why_not as _why_not
 from monitor.engine import Engine
 from monitor.errors import MonitorError, StoreError
 from monitor.limits import (
-    REPORT_FIGURES_S,
+    REPORT_FIGURES_S_MAX,
+    REPORT_FIGURES_S_MIN,
+    REPORT_FIGURES_SHARE,
     REPORT_SUMS_S,
     REPORTS_A_COMMIT_MAX,
     REPORTS_WAITING_MAX,
@@ -298,9 +300,11 @@ class ReportDesk:
     async def run(self) -> None:
         """Keep the figures of reports up to date."""
         while True:
+            begun = self._clock.monotonic()
             with suppress(StoreError):  # The books say what is wrong with the file.
                 await self.renew()
-            await asyncio.sleep(REPORT_FIGURES_S)
+            pause_s = (self._clock.monotonic() - begun) / REPORT_FIGURES_SHARE
+            await asyncio.sleep(min(max(pause_s, REPORT_FIGURES_S_MIN), REPORT_FIGURES_S_MAX))
 
     async def renew(self) -> None:
         """

@@ -610,6 +610,14 @@ async def test_sums_follow_what_came(world):
     await until(lambda: summed() == 2)
 
 
+async def test_figures_follow_what_came(world):
+    """Within seconds, where it takes little to make them; nobody has to ask."""
+    daemon, _, send = world
+    await send(row(daemon, 1), row(daemon, 2))
+
+    await until(lambda: sum(daemon.engine.reports.totals.values()) == 2)
+
+
 async def test_what_a_killed_daemon_did_not_sum_up_its_next_start_hears(world):
     """Its failures count, and its rows are in the figures."""
     daemon, *_ = world

@@ -37,6 +37,7 @@ PAGE = """<!doctype html>
 CHOSEN = {"imgmon-target": {"target": "google-flash"}}
 # Seconds between scrapes of the demo, and of it that are drawn.
 FAST_S, SPAN_S = 5, 180
+MINUTE_S = 60
 # What comes last in the demo: by its outage, its quota, its clients and its first minute.
 LAST = (
     'imgmon_burn_rate{window="3d"}',
@@ -140,7 +141,13 @@ def demo(tmp_path_factory):
         for metric in LAST:
             often = f"count_over_time({metric}[1m]) > 2"
             wait_until(lambda often=often: asked.query(often), seconds=150)
+        wait_until(lambda: asked.query(f"imgmon_reports_total @ {whole_minute()}"), seconds=70)
         yield Prometheus(f"http://127.0.0.1:{own}")
+
+
+def whole_minute():
+    """The last one, on which bars stand; a counter that is there from the first report on may come later."""
+    return int(SystemClock().wall() // MINUTE_S * MINUTE_S)
 
 
 @pytest.mark.parametrize("name", BOARDS)
