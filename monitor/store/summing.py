@@ -85,14 +85,19 @@ def add(connection: Connection, sums: Unsummed) -> None:
 
 def sum_up(writer: Writer) -> None:
     """
-    Add all reports that are in no sum to the stored sums. Waits for the writer.
+    Add all reports that are in no sum to the stored sums, but for what comes meanwhile.
+
+    Waits for the writer.
 
     Raises:
         StoreError: The store cannot be written.
     """
     found: Unsummed | None = None
     while (more := writer.ask(partial(unsummed, before=found)).result()) is not None:
+        count = more.last - (more.after if found is None else found.last)
         found = more
+        if count < REPORTS_SUMMED_AT_ONCE:
+            break  # Under load there would always be some more, and nothing would ever be added.
     if found is not None:
         writer.ask(partial(add, sums=found)).result()
 

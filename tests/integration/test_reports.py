@@ -586,6 +586,28 @@ def test_many_rows_are_summed_up_a_part_at_a_time(tmp_path, monkeypatch):
     assert 3 == summed_up(tmp_path / "a.db")
 
 
+def test_summing_up_ends_however_much_comes_meanwhile(tmp_path):
+    """What came after its begin waits for the next time."""
+    writer = Writer(tmp_path / "a.db")
+    writer.start()
+
+    class Busy:
+        """A writer that has stored one more each time it is asked."""
+
+        asked = 0
+
+        def ask(self, work):
+            self.asked += 1
+            assert self.asked < 10
+            writer.ask(told(f"r-{self.asked}")).result(10)
+            return writer.ask(work)
+
+    sum_up(Busy())
+    writer.close()
+    with closing(Reader(tmp_path / "a.db")) as reader, reader.snapshot() as connection:
+        assert 1 == sum(count.n for count in rows.minutes(connection, 0.0).values())
+
+
 def test_two_that_sum_up_at_once_count_nothing_twice(tmp_path):
     """A stopping daemon sums up while the thread of its last time may still be at it."""
     writer = Writer(tmp_path / "a.db")
