@@ -44,7 +44,7 @@ class Settings:
         wait_s: Length of a long poll; 0 for plain polls.
         timeout_s: Of one exchange, beyond what it may wait.
         report_s: Time between two batches of reports.
-        reports_max: Reports that may wait; the oldest is dropped for the newest.
+        reports_max: Reports that may wait, a batch on its way included; the oldest is dropped.
     """
 
     cache_dir: str | Path | None = "~/.cache/imgmon"

@@ -84,14 +84,16 @@ class Reports:
             clock: Ours.
             rng: For jitter.
             log: Rate-limited.
-            limit: Most rows waiting; the oldest is dropped for the newest.
+            limit: Most rows held, those on their way included; for the newest the oldest is
+                dropped that is not on its way.
             is_on: Whether anything is kept: without a token nothing could be sent.
         """
         self.is_on = is_on
         self._clock, self._rng, self._log = clock, rng, log
         self._limit = limit
         self._failures = 0
-        self._batch_max = ROWS_MAX
+        # Half stays to drop from: what is on its way may have been taken and cannot be dropped.
+        self._batch_max = max(1, min(ROWS_MAX, limit // 2))
         self.reset()
 
     def reset(self) -> None:
@@ -114,10 +116,10 @@ class Reports:
         at = self._clock.wall() - latency_s
         report = Report(uuid4().hex, target, at, error, latency_s, attempt)
         with self._lock:
-            if len(self._waiting) >= self._limit:
+            self._waiting.append(report)
+            if len(self._waiting) + len(self._sending) > self._limit:
                 self._waiting.popleft()
                 self._count(dropped=1)
-            self._waiting.append(report)
 
     def drop_all(self) -> None:
         """Count what waits as dropped and take nothing more: nobody is left to send it."""
@@ -132,13 +134,9 @@ class Reports:
         Send one batch if any row waits.
 
         Returns:
-            Seconds until the next turn is due; 0 while more waits.
+            Seconds until the next turn is due; 0 when the daemon answered for good.
         """
-        with self._lock:
-            while self._waiting and len(self._sending) < ROWS_MAX:
-                self._sending.append(self._waiting.popleft())
-        batch = self._sending[: self._batch_max]
-        if not batch:
+        if not (batch := self._take()):
             return 0.0
         body = {
             "sent_at": rfc3339(self._clock.wall()),
@@ -148,9 +146,11 @@ class Reports:
             status, headers, answer = await exchange(
                 http, "POST", "/v1/reports", timeout_s, _ANSWER_BYTES_MAX, json=body
             )
+            self._answered(status, len(batch), answer)
         except (httpx.HTTPError, NotUnderstoodError, TimeoutError, OSError) as error:
             return self._failed(f"{type(error).__name__} {error}", None)
-        self._answered(status, len(batch), answer)
+        finally:
+            self._put_back()
         if status in _NEVER:
             self._log.warning("reports", f"reports wait, the daemon refuses them with {status}")
             return _REFUSED_S
@@ -169,8 +169,20 @@ class Reports:
         """Send what waits every *every_s* seconds, for good."""
         while True:
             wait_s = await self.turn(http, timeout_s)
-            is_behind = len(self._waiting) + len(self._sending) >= ROWS_MAX
+            is_behind = len(self._waiting) >= self._batch_max
             await asyncio.sleep(wait_s or (0.0 if is_behind else every_s))
+
+    def _take(self) -> list[Report]:
+        with self._lock:
+            n = min(self._batch_max, len(self._waiting))
+            self._sending = [self._waiting.popleft() for _ in range(n)]
+            return list(self._sending)
+
+    def _put_back(self) -> None:
+        """Let what was not answered for good wait again, before all others."""
+        with self._lock:
+            self._waiting.extendleft(reversed(self._sending))
+            self._sending.clear()
 
     def _answered(self, status: int, n: int, answer: bytes) -> None:
         if 200 <= status < 300:
@@ -190,15 +202,19 @@ class Reports:
         rejected = rejected_rows(answer)
         if rejected:
             self._log.warning("reports", f"{len(rejected)} of {n} reports rejected: {rejected[0]}")
-        with self._lock:
-            del self._sending[:n]
-            self._count(sent=n - len(rejected), rejected=len(rejected))
+        self._settle(sent=n - len(rejected), rejected=len(rejected))
 
     def _drop(self, n: int, why: str) -> None:
         self._log.warning("reports", f"{n} reports dropped, {why}")
+        self._settle(dropped=n)
+
+    def _settle(self, **counts: int) -> None:
         with self._lock:
-            del self._sending[:n]
-            self._count(dropped=n)
+            if (
+                self._sending
+            ):  # Else the client was closed meanwhile, which counted them as dropped.
+                self._sending.clear()
+                self._count(**counts)
 
     def _failed(self, why: str, wait_s: float | None) -> float:
         self._log.warning("reports", f"reports wait, the daemon {why}")

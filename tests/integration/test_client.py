@@ -248,6 +248,31 @@ def test_a_full_queue_drops_the_oldest_and_counts_it():
     assert 25 == client.status.reports.dropped  # What could not be sent at the end is counted too.
 
 
+def test_a_batch_on_its_way_counts_against_the_bound_and_is_sent_again():
+    """A daemon that hangs holds no more of our memory than one that is away."""
+    with order_daemon(report_answers=[hanging]) as daemon:
+        with a_client(daemon, token="t", reports_max=10) as client:
+            client.report("first", None, 1.0)
+            wait_until(lambda: any(one.method == "POST" for one in daemon.asked))
+            for number in range(25):
+                client.report(f"target-{number}", None, 1.0)
+            counts = client.status.reports
+            wait_until(lambda: client.status.reports.sent == 10)
+
+        assert (10, 16) == (counts.waiting, counts.dropped)
+        assert ["first", *(f"target-{n}" for n in range(16, 25))] == [
+            r["target"] for r in daemon.rows
+        ]
+
+
+def test_one_report_at_a_time_is_enough_to_report():
+    """The least bound holds one row, on its way or not."""
+    with order_daemon() as daemon, a_client(daemon, token="t", reports_max=1) as client:
+        client.report("alpha", None, 1.0)
+        wait_until(lambda: client.status.reports.sent == 1)
+        assert ["alpha"] == [row["target"] for row in daemon.rows]
+
+
 def test_a_body_that_is_refused_is_dropped_and_one_that_is_too_long_is_halved(caplog):
     """422 would be refused again; 413 asks for less at once."""
     with order_daemon(report_answers=[response(b"pointer /reports/0", 422)]) as daemon:

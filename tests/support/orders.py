@@ -55,7 +55,7 @@ class OrderDaemon:
         answer: A script that takes over order requests; None for the daemon's own.
         ahead_s: The server's wall clock minus the true one.
         reports: Bodies of the reports that were taken.
-        report_answers: Raw answers to reports, one each, before the usual 202.
+        report_answers: Raw answers to reports, or scripts, one each, before the usual 202.
     """
 
     order: dict[str, Any] | bytes = field(default_factory=lambda: an_order("alpha", "beta"))
@@ -64,7 +64,7 @@ class OrderDaemon:
     ahead_s: float = 0.0
     asked: list[Received] = field(default_factory=list)
     reports: list[dict[str, Any]] = field(default_factory=list)
-    report_answers: list[bytes] = field(default_factory=list)
+    report_answers: list[bytes | Script] = field(default_factory=list)
     url: str = ""
     port: int = 0
 
@@ -74,7 +74,11 @@ class OrderDaemon:
         """Answer one request."""
         self.asked.append(received)
         if received.method == "POST":
-            writer.write(self._report(received))
+            answer = self.report_answers.pop(0) if self.report_answers else self._taken(received)
+            if isinstance(answer, bytes):
+                writer.write(answer)
+            else:
+                await answer(received, writer, server)
         elif self.answer is not None:
             await self.answer(received, writer, server)
         else:
@@ -98,9 +102,7 @@ class OrderDaemon:
             return response(status=304, headers=headers | {"x-imgmon-valid-until": VALID_UNTIL})
         return response(body, headers=headers)
 
-    def _report(self, received: Received) -> bytes:
-        if self.report_answers:
-            return self.report_answers.pop(0)
+    def _taken(self, received: Received) -> bytes:
         body = json.loads(received.body)
         self.reports.append(body)
         taken = {"accepted": len(body["reports"]), "duplicate": 0, "rejected": [], "skew_s": 0.0}
