@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from probes.registry import load
@@ -30,6 +32,23 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """What a command does to the logs of its process ends with its test."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    loggers = [one for one in root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
+    levels = {one: one.level for one in loggers}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for one in root.manager.loggerDict.values():
+        if isinstance(one, logging.Logger):
+            one.setLevel(levels.get(one, logging.NOTSET))
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
@@ -93,7 +93,7 @@ class Simulator(Starlette):
             Route("/_control/requests", self._requests),
             Route("/_control/plan", self._plan),
         ]
-        super().__init__(routes=[*extra, *mounts])
+        super().__init__(routes=[*extra, *mounts], exception_handlers={ClientDisconnect: _gone})
 
     async def _deliver(self, incoming: Incoming) -> Response:
         """Send the picture behind a result link, unless it is dead or keys were sent along."""
@@ -149,6 +149,11 @@ class Simulator(Starlette):
                 "plan_s": self.world.elapsed_s * plan.scale,
             }
         )
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    """End a request whose client died within its body: no fault that a log needs to trace."""
+    return Response(status_code=400)
 
 
 async def _taken(_: Request) -> Response:

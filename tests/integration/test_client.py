@@ -49,7 +49,7 @@ def a_client(
 
 @pytest.fixture(autouse=True)
 def _heard(caplog):
-    """What the client logs, whatever level a test before has set for all."""
+    """What the client logs, from info on."""
     caplog.set_level("INFO", "imgmon.client")
 
 

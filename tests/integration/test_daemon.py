@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import re
 from base64 import b64encode
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ from io import StringIO
 from random import Random
 
 import pytest
-import structlog
 
 from monitor.api import encode
 from monitor.app import Daemon
@@ -68,19 +66,6 @@ def simulator() -> Iterator[SimulatorServer]:
     """Every provider, healthy and quick."""
     with SimulatorServer(calm_plan(), SystemClock()) as server:
         yield server
-
-
-@pytest.fixture
-def fresh_logging() -> Iterator[None]:
-    """Logging as it was before, after a test that configures it."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    try:
-        yield
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        structlog.reset_defaults()
 
 
 async def test_a_started_daemon_knows_every_target_before_its_first_slot(simulator, tmp_path):
@@ -404,7 +389,7 @@ ECHOES = (
 
 
 @pytest.mark.parametrize("echo", ECHOES, ids=["refusal", "page", "empty", "picture"])
-async def test_a_key_that_a_provider_echoes_shows_nowhere(tmp_path, echo, fresh_logging):
+async def test_a_key_that_a_provider_echoes_shows_nowhere(tmp_path, echo):
     """A key in any field of an answer reaches neither store, API, metrics nor log."""
     status, headers, document = echo
     body = document if isinstance(document, str) else json.dumps(document)

@@ -21,7 +21,6 @@ from probes.model import ErrorClass, Outcome, ProbeKind, ProbeReason, ProbeResul
 from probes.simulator.faults import Fault, FaultKind
 from probes.simulator.plans import calm_plan
 from probes.simulator.server import SimulatorServer
-from tests.integration.test_daemon import fresh_logging  # noqa: F401 - a fixture
 from tests.integration.test_runner import KEY, Books, build, run
 from tests.support.daemon import client, configuration, finished, running, until
 from tests.support.wire_server import answering, response, serving
@@ -335,7 +334,7 @@ id = "p"
 TOKEN = "system-token-0123456789"
 
 
-async def test_shutdown_days_and_balances_are_published(simulator, tmp_path, fresh_logging):  # noqa: F811
+async def test_shutdown_days_and_balances_are_published(simulator, tmp_path):
     """In the target's document and as metrics; what nobody told has no series."""
     text = ACCOUNTS.format(store=tmp_path / "a.db", sim=simulator.url)
     config = parse(text, {"KEY": KEY, "BALANCE": TOKEN}, "test")
@@ -377,7 +376,6 @@ ECHO = {"error": {"message": f"bad key {KEY}, token {TOKEN}", "code": KEY, "type
 async def test_a_key_that_the_answer_to_a_free_call_echoes_shows_nowhere(
     tmp_path,
     status,
-    fresh_logging,  # noqa: F811
 ):
     """Neither the API key nor the token of the balance reaches store, API, metrics or log."""
     headers = {"x-request-id": f"req-{KEY}-{TOKEN}"}

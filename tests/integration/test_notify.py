@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http import HTTPStatus
@@ -14,7 +14,6 @@ from pathlib import Path
 from random import Random
 
 import pytest
-import structlog
 from sqlalchemy import create_engine, inspect
 from structlog.testing import capture_logs
 
@@ -94,18 +93,6 @@ def store(tmp_path):
     made = Store(tmp_path / "a.db")
     yield made
     made.writer.close()
-
-
-@contextmanager
-def every_line() -> Iterator[list]:
-    """What is logged, whatever level another test has set."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(0))
-    try:
-        with capture_logs() as lines:
-            yield lines
-    finally:
-        structlog.configure(**before)
 
 
 @asynccontextmanager
@@ -420,7 +407,7 @@ async def test_a_store_that_refuses_stops_no_route_for_good(store):
     """What could not be written is said, and what was stored meanwhile is told afterwards."""
     with Receiver() as receiver:
         async with notifying(store, an_outlet(receiver.url)):
-            with every_line() as lines:
+            with capture_logs() as lines:
                 store.writer.close()
                 store.writer = Writer(store.path)
                 store.writer.start()

@@ -16,6 +16,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
 
+import httpx
 import pytest
 from sqlalchemy import Connection
 
@@ -38,6 +39,7 @@ from probes.simulator.plans import calm_plan
 from probes.simulator.server import SimulatorServer
 from tests.support.builders import NOW
 from tests.support.daemon import client, configuration, finished, running, until
+from tests.support.serving import served
 
 pytestmark = pytest.mark.anyio
 
@@ -61,10 +63,11 @@ async def world(tmp_path):
         async with running(config) as daemon, client(daemon) as http:
             await until(lambda: finished(daemon) == 2)
 
-            async def send(*reports, name="shop", sent_at=None):
+            async def send(*reports, name="shop", sent_at=None, via=http, **sent):
                 sent_at = daemon.clock.wall() if sent_at is None else sent_at
                 body = {"sent_at": rfc3339(sent_at), "reports": list(reports)}
-                return await http.post("/v1/reports", json=body, headers=headers[name])
+                sent = sent or {"json": body}
+                return await via.post("/v1/reports", headers=headers[name], **sent)
 
             yield daemon, http, send
 
@@ -175,6 +178,23 @@ async def test_a_client_over_its_limit_is_sent_back_with_nothing_taken(world):
     assert 1 <= int(over.headers["Retry-After"]) <= 60
     assert 1000 == daemon.desk.counts.refused
     assert 202 == (await send(row(daemon), name="blog")).status_code
+
+
+async def test_who_goes_away_within_a_body_is_not_counted_as_our_fault(world, caplog):
+    """A telephone in a tunnel: 400, which nobody reads, and no error in the log."""
+    daemon, _, send = world
+
+    async def cut():
+        yield b'{"sent_at": '
+        raise ConnectionError("in a tunnel")
+
+    async with served(daemon.api()) as (_, url), httpx.AsyncClient(base_url=url) as over:
+        with pytest.raises(ConnectionError):
+            await send(via=over, content=cut())
+        await until(lambda: any(route == "/v1/reports" for route, _ in daemon.answers))
+
+    assert {400: 1} == {s: n for (route, s), n in daemon.answers.items() if route == "/v1/reports"}
+    assert [] == [line for line in caplog.records if line.levelname == "ERROR"]
 
 
 async def test_a_limit_smaller_than_a_body_still_lets_one_pass(world):

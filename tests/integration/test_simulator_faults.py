@@ -380,6 +380,22 @@ def test_the_wire_faults_cover_the_classes_without_words():
     assert wordless < set(ErrorClass)
 
 
+def test_a_client_that_dies_within_its_body_leaves_no_trace_in_the_log(caplog):
+    """Daemons that are killed are what the simulator is for."""
+
+    def cut():
+        yield b'{"contents": '
+        raise ConnectionError("killed")
+
+    with SimulatorServer(calm_plan(), ManualClock()) as running:
+        url = f"{running.base('gemini')}/{GEMINI}"
+        with pytest.raises(ConnectionError):
+            httpx.post(url, content=cut(), headers=HEADERS)
+        httpx.get(f"{running.url}/_control/plan").raise_for_status()
+
+    assert [] == [line for line in caplog.records if line.levelname == "ERROR"]
+
+
 def test_the_server_stops_while_requests_hang_or_wait():
     """Hanging and slow requests are reset when the simulator stops."""
     slow = AccountPlan(latency=Latency(p50_s=600.0, p95_s=600.0))

@@ -24,23 +24,6 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture(autouse=True)
-def own_logging():
-    """Give the process its logging back."""
-    root = logging.getLogger()
-    levels = {
-        name: logging.getLogger(name).level for name in logging.getLogger().manager.loggerDict
-    }
-    before, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = before
-    root.setLevel(level)
-    for name in ("uvicorn", "apscheduler", "httpx", "httpcore", "asyncio", "tzlocal"):
-        logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-
-
 def configured(style="json", level="info", stream=None):
     """Configure logging onto a stream of the test's own."""
     stream = stream or io.StringIO()
