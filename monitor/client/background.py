@@ -108,7 +108,7 @@ class Background:
         plain = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._verify = verify or (httpx.create_ssl_context() if is_tls else plain)
         clock, rng = clock or SystemClock(), rng or Random()
-        log = Log(clock)
+        says = Log(clock)
         question = Question(
             pool=self.pool,
             profile=None if profile is None else slug(profile, "profile"),
@@ -120,10 +120,15 @@ class Background:
         self.held = Held(self.pool, static_order, clock, question.overdue_s)
         disk = None
         if settings.cache_dir is not None:
-            disk = Disk(Path(settings.cache_dir), self.url, self.pool, question.profile)
-            self.held.told = disk.load(clock)
-        self._refresher = Refresher(self.held, question, disk, clock=clock, rng=rng, log=log)
-        self.reports = Reports(clock, rng, log, limit=settings.reports_max, is_on=token is not None)
+            try:
+                disk = Disk(Path(settings.cache_dir), self.url, self.pool, question.profile)
+                self.held.told = disk.load(clock)
+            except RuntimeError as error:  # No home directory: a container's user may have none.
+                says.warning("disk", f"the order is kept in memory alone: {error}")
+        self._refresher = Refresher(self.held, question, disk, clock=clock, rng=rng, log=says)
+        self.reports = Reports(
+            clock, rng, says, limit=settings.reports_max, is_on=token is not None
+        )
 
     @property
     def status(self) -> Status:

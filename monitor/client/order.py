@@ -173,7 +173,7 @@ def read_order(body: bytes, pool: str, profile: str | None) -> Decision:
         OrderError: It is no order, not of this schema, pool or profile, or not in bounds.
     """
     try:
-        document = json.loads(body, parse_constant=_refuse_constant)
+        document = json.loads(body.decode(), parse_constant=_refuse_constant)
         return _decision(document, pool, profile)
     except OrderError:
         raise

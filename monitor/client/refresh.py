@@ -98,7 +98,10 @@ class Refresher:
         if told is not None and self._held.is_answered and self._wait_s > 0:
             wait_s = self._wait_s
             params |= {"wait": f"{wait_s:g}", "version": told.decision.version}
-        tags = {"If-None-Match": told.etag} if told is not None and told.etag else {}
+        tags = {}
+        # What a proxy or a file holds may be no header: asking with it would fail for good.
+        if told is not None and told.etag and told.etag.isascii() and told.etag.isprintable():
+            tags = {"If-None-Match": told.etag}
         try:
             status, headers, body = await exchange(
                 http, "GET", path, self._question.timeout_s + wait_s, BODY_BYTES_MAX,

@@ -66,6 +66,33 @@ def test_the_order_is_static_until_the_daemon_answers_and_then_live():
         assert ("alpha", "beta") == client.order().targets
 
 
+def test_an_entity_tag_that_cannot_be_sent_back_is_not():
+    """Whatever stands between us and the daemon: the next order still comes."""
+    with order_daemon() as daemon, a_client(daemon) as client:
+        body = json.dumps(daemon.order).encode()
+        daemon.answer = answering(response(body, headers={"etag": '"\u00e9"'}))
+        wait_until(lambda: client.order().source is Source.LIVE)
+        daemon.order = an_order("beta", version=2)
+        daemon.answer = None
+        wait_until(lambda: client.order().version == 2)
+        assert {None} == {one.headers.get("if-none-match") for one in daemon.asked[:2]}
+
+
+def test_an_order_that_is_no_utf8_is_none(tmp_path):
+    """JSON is UTF-8 between programs (RFC 8259, 8.1); another could not be kept."""
+    order = json.dumps(an_order("alpha")).encode("utf-16")
+    with order_daemon(order=order) as daemon, a_client(daemon, tmp_path) as client:
+        wait_until(lambda: "not an order" in client.status.last_error)
+        assert client.order().source is Source.STATIC
+
+
+def test_a_home_that_nobody_has_keeps_the_order_in_memory_alone(caplog):
+    """The default folder is in one, and users of a container may have none."""
+    with order_daemon() as daemon, a_client(daemon, Path("~nobody-has-it/orders")) as client:
+        assert client.wait_live(20)
+    assert "in memory alone" in caplog.text
+
+
 def test_a_long_poll_tells_of_a_change_and_an_unchanged_order_costs_a_304():
     """The version held and the entity tag are sent; the new order comes with no poll in between."""
     with order_daemon() as daemon, a_client(daemon, refresh_s=0.001) as client:
