@@ -285,7 +285,7 @@ class World:
             prompt=ask.prompt, size=size, format=ask.format, seed=seed, colour=colour
         )
         if kind is FaultKind.REPEAT:
-            return self.last_orders.get(ask.account, order)
+            return self.last_orders.setdefault(ask.account, order)
         self.last_orders[ask.account] = order
         return order
 
