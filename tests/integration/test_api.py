@@ -17,7 +17,7 @@ from probes.model import ProbeReason
 from probes.simulator.faults import Fault, FaultKind
 from probes.simulator.plans import calm_plan
 from probes.simulator.server import SimulatorServer
-from tests.support.daemon import client, configuration, finished, running, until
+from tests.support.daemon import client, configuration, finished, measured, running, until
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,7 @@ async def api(tmp_path) -> AsyncIterator[tuple[Daemon, httpx.AsyncClient]]:
         async with running(config) as daemon, client(daemon) as http:
             await until(lambda: finished(daemon) == 2)
             for target in ("flash", "flare"):
-                await daemon.runner.run(target, reason=ProbeReason.SCHEDULED)
+                await measured(daemon, target, ProbeReason.SCHEDULED)
             daemon.tick()
             yield daemon, http
 
@@ -123,7 +123,7 @@ async def test_results_are_paged_by_cursor_without_loss_or_overlap(api):
     """Following next_cursor to its end yields every row once, newest first."""
     daemon, http = api
     for _ in range(3):
-        await daemon.runner.run("flash", reason=ProbeReason.MANUAL)
+        await measured(daemon, "flash", ProbeReason.MANUAL)
     assert daemon.writer.flush(5)
     seen, cursor = [], ""
     while cursor is not None:
@@ -263,14 +263,14 @@ async def test_an_outage_is_told_as_incident_event_and_metric(tmp_path):
             await until(lambda: finished(daemon) == 2)
             simulator.set_fault("openai", Fault(kind=FaultKind.SERVER_ERROR))
             for _ in range(2):
-                await daemon.runner.run("flare", reason=ProbeReason.CONFIRM)
+                await measured(daemon, "flare", ProbeReason.CONFIRM)
             daemon.tick()
             await until(lambda: daemon.writer.flush(0.0))
             target = (await http.get("/v1/targets/flare")).json()
             page = (await http.get("/v1/incidents?open=true&target=flare")).json()
             simulator.set_fault("openai", None)
             for _ in range(2):
-                await daemon.runner.run("flare", reason=ProbeReason.CONFIRM)
+                await measured(daemon, "flare", ProbeReason.CONFIRM)
             daemon.tick()
             await until(lambda: daemon.writer.flush(0.0))
             await daemon._read_books()

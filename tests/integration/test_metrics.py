@@ -19,7 +19,7 @@ from probes.model import ErrorClass, Outcome, ProbeReason
 from probes.simulator.faults import Fault, FaultKind
 from probes.simulator.plans import calm_plan
 from probes.simulator.server import SimulatorServer
-from tests.support.daemon import client, configuration, finished, running, until
+from tests.support.daemon import client, configuration, finished, measured, running, until
 from tests.support.prometheus import installed
 
 pytestmark = pytest.mark.anyio
@@ -36,9 +36,9 @@ async def daemon(tmp_path) -> AsyncIterator[Daemon]:
         async with running(config) as daemon:
             await until(lambda: finished(daemon) >= 2)
             for target in ("flash", "flare"):
-                await daemon.runner.run(target, reason=ProbeReason.SCHEDULED)
+                await measured(daemon, target, ProbeReason.SCHEDULED)
             simulator.set_fault("gemini", Fault(kind=FaultKind.OVERLOADED))
-            await daemon.runner.run("flash", reason=ProbeReason.SCHEDULED)
+            await measured(daemon, "flash", ProbeReason.SCHEDULED)
             daemon.tick()
             assert daemon.writer.flush(5)
             yield daemon

@@ -22,7 +22,7 @@ from probes.model import ProbeReason
 from probes.simulator.faults import Fault, FaultKind
 from probes.simulator.plans import calm_plan
 from probes.simulator.server import SimulatorServer
-from tests.support.daemon import client, configuration, finished, running, until
+from tests.support.daemon import client, configuration, finished, measured, running, until
 from tests.support.serving import served
 
 pytestmark = pytest.mark.anyio
@@ -44,7 +44,7 @@ async def daemon(simulator, tmp_path) -> AsyncIterator[Daemon]:
     async with running(configuration(simulator, tmp_path / "a.db")) as daemon:
         await until(lambda: finished(daemon) == 2)
         for target in ("flash", "flare"):
-            await daemon.runner.run(target, reason=ProbeReason.SCHEDULED)
+            await measured(daemon, target, ProbeReason.SCHEDULED)
         daemon.tick()
         yield daemon
 
@@ -215,7 +215,7 @@ async def test_a_long_poll_answers_when_the_order_changes(simulator, daemon):
             for _ in range(20)
         ]
         simulator.set_fault("openai", Fault(kind=FaultKind.SERVER_ERROR))
-        await daemon.runner.run("flare", reason=ProbeReason.CONFIRM)
+        await measured(daemon, "flare", ProbeReason.CONFIRM)
         answers = await asyncio.gather(*waiting)
         at_once = await http.get(f"{ORDER}?wait=60&version={version}")
 
@@ -234,7 +234,7 @@ async def test_a_change_of_order_is_told_on_the_stream(simulator, daemon):
         lines = response.aiter_lines()
         assert "retry: 5000" == await anext(lines)
         simulator.set_fault("openai", Fault(kind=FaultKind.SERVER_ERROR))
-        await daemon.runner.run("flare", reason=ProbeReason.CONFIRM)
+        await measured(daemon, "flare", ProbeReason.CONFIRM)
         while await anext(lines) != "event: order_changed":
             pass
         event = json.loads((await anext(lines)).removeprefix("data: "))

@@ -169,6 +169,13 @@ def test_only_a_repeat_repeats(simulator):
     assert second == picture(ask(simulator))
 
 
+def test_a_repeat_from_the_start_repeats_its_first_picture():
+    """Also where nothing was drawn before it."""
+    with SimulatorServer(calm_plan(), ManualClock()) as running:
+        running.set_fault("gemini", Fault(kind=K.REPEAT))
+        assert picture(ask(running)) == picture(ask(running))
+
+
 def test_a_broken_link_serves_half_a_picture(simulator):
     """Routes without base64 break the picture behind the link; an expired link is dead."""
     body = {"model": "flux-2-pro", "prompt": PROMPT, "size": "64x64"}

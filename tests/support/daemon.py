@@ -14,6 +14,7 @@ from monitor.app import Daemon
 from monitor.clock import Clock, SystemClock
 from monitor.config import Config, parse
 from probes.driver import Driver
+from probes.model import Outcome, ProbeReason
 from probes.simulator.server import SimulatorServer
 
 KEY = "test-key-0123456789abcdef"
@@ -122,6 +123,15 @@ async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - the condition is another task's, not an event
             await asyncio.sleep(0.01)
+
+
+async def measured(daemon: Daemon, target: str, reason: ProbeReason) -> None:
+    """Send a canary to *target*; again while this machine stood still and the result is void."""
+    for _ in range(10):
+        result = await daemon.runner.run(target, reason=reason)
+        if result is None or result.outcome is not Outcome.VOID:
+            return
+    raise AssertionError(f"each canary to {target} was void")
 
 
 def finished(daemon: Daemon) -> int:
