@@ -210,9 +210,8 @@ class Reports:
 
     def _settle(self, **counts: int) -> None:
         with self._lock:
-            if (
-                self._sending
-            ):  # Else the client was closed meanwhile, which counted them as dropped.
+            # Nothing is left of them where the client was closed meanwhile: they count as dropped.
+            if self._sending:
                 self._sending.clear()
                 self._count(**counts)
 
